@@ -1,0 +1,1 @@
+//! Benchmark layouts, labels and masks of vadis.

@@ -1,0 +1,5 @@
+//! Everything from scores on: normalisation, smoothing, thresholds, events, metrics, protocols.
+//!
+//! Knows no tensor and no video: scores come in as numbers, with the name of their video.
+
+pub mod run;

@@ -1,0 +1,273 @@
+//! The files of a run directory: what a command writes and every later command reads.
+//!
+//! | file | type |
+//! |---|---|
+//! | `run.json` | [`RunInfo`] |
+//! | `scores.csv` | [`ScoreTable`] |
+//! | `events.csv` | [`Event`] |
+//! | `regions.csv` | [`Region`] |
+//! | `metrics.json` | [`Metrics`] |
+//! | `training.csv` | [`TrainingLog`] |
+//! | `latents.csv` | [`LatentPoint`] |
+//! | `labels.csv` | frame labels the run was evaluated with: `video,frame,label` |
+//! | `events/001/` … | pictures of the ranked events: `frame.jpg`, `reconstruction.jpg`, `heat.png`, `clip.mp4` (any may be missing) |
+
+use serde::{Deserialize, Serialize};
+
+/// `scores.csv`: one row a frame, videos one after the other, frames in order.
+///
+/// Columns `video,frame,time_s,score,causal,edge`, then one for each indicator; raw, unsmoothed.
+/// Row *i* belongs to frame *i* of `heat.mkv`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoreTable {
+    /// Names of the indicator columns, in file order (`reconstruction`, `flow`, …).
+    pub indicators: Vec<String>,
+    /// The rows of each video, in file order.
+    pub videos: Vec<VideoScores>,
+}
+
+/// The scores of one video.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VideoScores {
+    /// The source's name as listed in `run.json`.
+    pub video: String,
+    /// One row a frame.
+    pub rows: Vec<ScoreRow>,
+}
+
+/// One frame's scores; higher is more unusual.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScoreRow {
+    /// From 0.
+    pub frame: u64,
+    /// Seconds from the first frame, from the container.
+    pub time_s: f64,
+    /// The system's own formula.
+    pub score: f64,
+    /// Its causal form: a function of this frame, the past, the declared delay and training footage only.
+    pub causal: f64,
+    /// True where a window could not score the frame and it has its nearest scored neighbour's value.
+    pub edge: bool,
+    /// As many as [`ScoreTable::indicators`].
+    pub indicators: Vec<f64>,
+}
+
+/// A row of `events.csv`; the file is ranked, most unusual first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The source's name.
+    pub video: String,
+    /// First frame, from 0.
+    pub start_frame: u64,
+    /// Last frame, inclusive.
+    pub end_frame: u64,
+    /// Time of the first frame.
+    pub start_s: f64,
+    /// Time of the last frame.
+    pub end_s: f64,
+    /// Frame of the highest score.
+    pub peak_frame: u64,
+    /// The smoothed score there.
+    pub peak_score: f64,
+    /// In plain words: which indicator fired, where in the picture, how unusual; or the camera's trouble.
+    pub reason: String,
+}
+
+/// A row of `regions.csv`: a connected part of the heat map above its threshold, in pixels of the source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The source's name.
+    pub video: String,
+    /// From 0.
+    pub frame: u64,
+    /// Left edge.
+    pub x: u32,
+    /// Top edge.
+    pub y: u32,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+    /// Mean heat inside.
+    pub score: f64,
+}
+
+/// `metrics.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// One for each metric and named protocol.
+    pub figures: Vec<Figure>,
+}
+
+/// One measured figure with all that is needed to read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// `micro_auc`, `macro_auc`, `eer`, `ap`, `prevalence`, `d_prime`, `best_f1`, `rbdc` …
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// Lower end of the 95 % interval, where one was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// What was done to the scores first.
+    pub protocol: Protocol,
+    /// What a reader must know: videos skipped, "own tracks, not comparable" …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// How raw scores became the scores a figure was computed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// `paper`, `causal`, or another.
+    pub name: String,
+    /// The column used: `score`, `causal`, or an indicator.
+    pub score: String,
+    /// `none`, `training`, `per_video`, `causal`.
+    pub normalisation: String,
+    /// `none`, `median:25`, `gaussian:3`, `ema:8` (frames) …
+    pub smoothing: String,
+    /// `keep` or `drop`.
+    pub edges: String,
+    /// Where the labels came from.
+    pub labels: String,
+    /// True if any setting was picked by test labels.
+    pub tuned_on_test: bool,
+}
+
+/// `training.csv`: `step,epoch,seconds,` and each loss term.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainingLog {
+    /// Names of the loss columns.
+    pub terms: Vec<String>,
+    /// One row each logged step.
+    pub rows: Vec<TrainingRow>,
+}
+
+/// One logged optimiser step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRow {
+    /// Optimiser steps done, from 1.
+    pub step: u64,
+    /// Passes over the data done, fractional.
+    pub epoch: f64,
+    /// Wall time since training began.
+    pub seconds: f64,
+    /// As many as [`TrainingLog::terms`].
+    pub values: Vec<f64>,
+}
+
+/// A row of `latents.csv`: where a frame lies on a two-dimensional map of the latents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LatentPoint {
+    /// The source's name.
+    pub video: String,
+    /// From 0.
+    pub frame: u64,
+    /// First coordinate.
+    pub x: f64,
+    /// Second coordinate.
+    pub y: f64,
+    /// The event group it belongs to (from 1), 0 for none.
+    pub group: u32,
+}
+
+/// `run.json`: how the run came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The command that made it: `scan`, `score`, `train`, `bench`.
+    pub command: String,
+    /// vadis' version.
+    pub version: String,
+    /// Key of the system.
+    pub system: String,
+    /// Preset it started from.
+    pub preset: String,
+    /// Random seed.
+    pub seed: u64,
+    /// The whole resolved configuration.
+    pub config: serde_json::Value,
+    /// What it ran on.
+    pub machine: Machine,
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    /// Wall seconds of each stage by name (`train`, `score`, `report` …), in order.
+    pub seconds: Vec<(String, f64)>,
+    /// Peak resident memory in MiB, where the system tells.
+    pub peak_mib: Option<f64>,
+    /// What was read.
+    pub sources: Vec<SourceInfo>,
+    /// How events were made from scores.
+    pub decision: Option<Decision>,
+    /// How `heat.mkv` is to be read.
+    pub heat: Option<HeatInfo>,
+    /// What the user should know: suggestions, fall-backs, files that broke.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processor's name.
+    pub cpu: String,
+    /// Threads used.
+    pub threads: usize,
+    /// Operating system and architecture.
+    pub os: String,
+    /// `cpu`, `cuda:0` …
+    pub device: String,
+}
+
+/// One source of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Name used in every table.
+    pub video: String,
+    /// Where it was read from.
+    pub path: String,
+    /// Native width in pixels.
+    pub width: u32,
+    /// Native height in pixels.
+    pub height: u32,
+    /// Mean frames a second.
+    pub fps: f64,
+    /// Frames scored.
+    pub frames: u64,
+    /// Duration in seconds.
+    pub duration_s: f64,
+    /// Set if reading stopped early: the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What turned scores into events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Normalisation, as in [`Protocol`].
+    pub normalisation: String,
+    /// Smoothing, as in [`Protocol`].
+    pub smoothing: String,
+    /// The rule in words: `median + 3 · 1.4826 · MAD`.
+    pub rule: String,
+    /// The threshold on the smoothed score.
+    pub threshold: f64,
+}
+
+/// How `heat.mkv`'s 8-bit values map to the system's units.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeatInfo {
+    /// Width of the map.
+    pub width: u32,
+    /// Height of the map.
+    pub height: u32,
+    /// The heat that 255 stands for; 0 is 0, linear between.
+    pub scale: f64,
+    /// Heat above which a pixel belongs to a region.
+    pub threshold: f64,
+    /// What a heat is: `mean squared error of an 8×8 patch` …
+    pub unit: String,
+}

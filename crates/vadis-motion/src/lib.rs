@@ -1,0 +1,1 @@
+//! Frame differencing, background subtraction and optical flow of vadis.

@@ -1,0 +1,1 @@
+//! The anomaly detection systems of vadis, one folder each.
