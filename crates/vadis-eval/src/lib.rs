@@ -2,4 +2,6 @@
 //!
 //! Knows no tensor and no video: scores come in as numbers, with the name of their video.
 
+pub mod normalise;
 pub mod run;
+pub mod smooth;
