@@ -1,1 +1,25 @@
 //! Frame differencing, background subtraction and optical flow of vadis.
+//!
+//! What moves between pictures, on plain bytes: the motion-only rows that every learned system must beat,
+//! and the motion gradients that some of them weigh their errors by. Nothing here is learnt.
+//!
+//! ```
+//! use vadis_motion::{FrameDiff, FrameDiffConfig};
+//! use vadis_video::{Colour, Frame};
+//!
+//! let mut scorer = FrameDiff::new(FrameDiffConfig::default())?;
+//! let dark = Frame::filled(64, 48, Colour::Grey, 0);
+//! let bright = Frame::filled(64, 48, Colour::Grey, 51);
+//! assert!(scorer.push(&dark)?.is_none(), "the first frame has nothing before it");
+//! assert!(scorer.push(&dark)?.is_some_and(|motion| motion.mean == 0.0));
+//! assert!(scorer.push(&bright)?.is_some_and(|motion| motion.mean == 0.2));
+//! # Ok::<(), vadis_motion::MotionError>(())
+//! ```
+
+mod difference;
+mod error;
+mod integral;
+
+pub use difference::{FrameDiff, FrameDiffConfig, FrameMotion, Span, frame_difference, mean_level};
+pub use error::MotionError;
+pub use integral::{IntegralImage, Patch};
