@@ -71,8 +71,8 @@ impl Frame {
 }
 
 fn luma(rgb: &[u8]) -> u8 {
-    let sum = 4899 * u32::from(rgb[0]) + 9617 * u32::from(rgb[1]) + 1868 * u32::from(rgb[2]);
-    ((sum + 8192) >> 14) as u8
+    let sum = 9798 * u32::from(rgb[0]) + 19235 * u32::from(rgb[1]) + 3735 * u32::from(rgb[2]);
+    ((sum + (1 << 14)) >> 15) as u8
 }
 
 /// A binary picture: 1 where something is (an anomaly, a zone), 0 elsewhere.
