@@ -2,6 +2,9 @@
 //!
 //! Knows no tensor and no video: scores come in as numbers, with the name of their video.
 
+pub mod metrics;
 pub mod normalise;
+pub mod operations;
+pub mod protocol;
 pub mod run;
 pub mod smooth;
