@@ -11,8 +11,30 @@
 //! | `latents.csv` | [`LatentPoint`] |
 //! | `labels.csv` | frame labels the run was evaluated with: `video,frame,label` |
 //! | `events/001/` … | pictures of the ranked events: `frame.jpg`, `reconstruction.jpg`, `heat.png`, `clip.mp4` (any may be missing) |
+//!
+//! Tables are UTF-8 CSV with a header and `\n` line ends; numbers are the shortest decimals that read back as the same
+//! bits. Readers take nothing that is not whole and clean, and say in which line the fault is. Files appear whole or not
+//! at all; those that grow during a run are named `….part` until they are finished.
+
+mod error;
+mod file;
+mod lists;
+mod npy;
+mod scores;
+mod table;
+mod training;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+pub use error::RunError;
+pub use lists::{
+    Labels, RegionWriter, parse_events, parse_labels, parse_latents, parse_regions, read_events, read_labels,
+    read_latents, read_regions, write_events, write_labels, write_latents,
+};
+pub use scores::{ScoreWriter, Written};
+pub use training::TrainingWriter;
 
 /// `scores.csv`: one row a frame, videos one after the other, frames in order.
 ///
@@ -97,6 +119,30 @@ pub struct Region {
 pub struct Metrics {
     /// One for each metric and named protocol.
     pub figures: Vec<Figure>,
+}
+
+impl Metrics {
+    /// Reads `metrics.json`.
+    ///
+    /// # Errors
+    /// Not such a file, with the line; or the system's refusal.
+    pub fn read(path: &Path) -> Result<Self, RunError> {
+        file::read_json(path)
+    }
+
+    /// Writes `metrics.json`.
+    ///
+    /// # Errors
+    /// A figure that is not finite, which JSON cannot hold; or the system's refusal.
+    pub fn write(&self, path: &Path) -> Result<(), RunError> {
+        for figure in &self.figures {
+            let numbers = [Some(figure.value), figure.low, figure.high];
+            if let Some(value) = numbers.into_iter().flatten().find(|value| !value.is_finite()) {
+                return Err(RunError::Figure { path: path.to_owned(), metric: figure.metric.clone(), value });
+            }
+        }
+        file::write_json(path, self)
+    }
 }
 
 /// One measured figure with all that is needed to read it.
@@ -207,6 +253,24 @@ pub struct RunInfo {
     /// What the user should know: suggestions, fall-backs, files that broke.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+impl RunInfo {
+    /// Reads `run.json`.
+    ///
+    /// # Errors
+    /// Not such a file, with the line; or the system's refusal.
+    pub fn read(path: &Path) -> Result<Self, RunError> {
+        file::read_json(path)
+    }
+
+    /// Writes `run.json`.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn write(&self, path: &Path) -> Result<(), RunError> {
+        file::write_json(path, self)
+    }
 }
 
 /// The machine of a run.
