@@ -2,9 +2,12 @@
 //!
 //! Knows no tensor and no video: scores come in as numbers, with the name of their video.
 
+pub mod events;
+pub mod group;
 pub mod metrics;
 pub mod normalise;
 pub mod operations;
 pub mod protocol;
 pub mod run;
 pub mod smooth;
+pub mod threshold;

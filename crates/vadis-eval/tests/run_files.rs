@@ -1,4 +1,5 @@
 //! Every file of a run directory: round trips, truncated files, mutated files, faults by name.
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

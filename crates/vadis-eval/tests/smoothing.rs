@@ -1,4 +1,5 @@
 //! Smoothing against SciPy and pandas (`tests/scripts/smoothing.py`).
+#![allow(clippy::unwrap_used, reason = "a test helper that fails is a test that fails")]
 
 use std::collections::BTreeMap;
 
