@@ -1,1 +1,19 @@
 //! Networks, losses and weight files of vadis.
+
+mod error;
+pub mod loss;
+pub mod optim;
+pub mod segment;
+pub mod weights;
+
+use burn::tensor::Tensor;
+
+pub use error::NnError;
+
+/// A tensor's values in row-major order.
+///
+/// # Errors
+/// [`NnError::Tensor`] if the device does not give them back.
+pub fn tensor_values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, NnError> {
+    tensor.try_into_vec_as::<f32>().map_err(|e| NnError::Tensor(e.to_string()))
+}

@@ -1,1 +1,175 @@
-//! The anomaly detection systems of vadis, one folder each.
+//! The anomaly detection systems, one folder each, under one contract.
+//!
+//! ```text
+//! Method ──configure──▶ Configured ──train(footage)──▶ Model ──scorer──▶ Scorer ──push(frames)──▶ Scored
+//! ```
+//!
+//! A [`Method`] is what the registry lists. With a preset and the user's settings it becomes [`Configured`];
+//! trained on a [`FrameStore`] it becomes a [`Model`], which is saved, loaded and scored with. A [`Scorer`]
+//! takes frames as they arrive and gives each frame's score once it is determined, [`Model::delay`] frames
+//! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
+
+mod error;
+pub mod mle;
+mod model_file;
+mod preset;
+mod session;
+mod statistics;
+mod store;
+
+use vadis_nn::weights::WeightFile;
+use vadis_video::{Colour, Frame, Mask};
+
+pub use error::SystemError;
+pub use model_file::{ModelInfo, load_model, save_model};
+pub use preset::{Preset, Setting, resolve_config};
+pub use session::{LogRow, Progress, Session};
+pub use statistics::{ColumnStatistics, Statistics};
+pub use store::{FrameStore, FrameStoreWriter, StoredFrame};
+
+/// Size and colour of the pictures that a system reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputFormat {
+    /// Pixels a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// What a pixel holds.
+    pub colour: Colour,
+}
+
+impl InputFormat {
+    /// Bytes of one frame.
+    pub fn frame_bytes(&self) -> usize {
+        self.width * self.height * self.colour.channels()
+    }
+}
+
+/// A system that can be chosen by name.
+pub trait Method: Sync {
+    /// The name on the command line.
+    fn key(&self) -> &'static str;
+    /// What it is, in a line.
+    fn about(&self) -> &'static str;
+    /// Where it is published.
+    fn source(&self) -> &'static str;
+    /// The preset with the user's settings over it.
+    ///
+    /// # Errors
+    /// [`SystemError::Setting`] for an unknown key or a value out of range.
+    fn configure(&self, preset: Preset, settings: &[Setting]) -> Result<Box<dyn Configured>, SystemError>;
+    /// A model from its file.
+    ///
+    /// # Errors
+    /// [`SystemError::Model`] or [`SystemError::Nn`] if the file does not fit.
+    fn load(&self, file: &WeightFile) -> Result<Box<dyn Model>, SystemError>;
+}
+
+/// A system whose settings are known, ready to be trained.
+pub trait Configured {
+    /// Every setting, to be written into the run.
+    fn config(&self) -> serde_json::Value;
+    /// What it reads, given the native size of the first source.
+    fn input(&self, native_width: usize, native_height: usize) -> InputFormat;
+    /// The most frames that are kept for training; longer footage is thinned evenly.
+    fn max_frames(&self) -> usize;
+    /// Learns what is normal.
+    ///
+    /// # Errors
+    /// [`SystemError::TooFewFrames`]; [`SystemError::Interrupted`] after a checkpoint was written.
+    fn train(&self, footage: &FrameStore, session: &mut Session<'_>) -> Result<Box<dyn Model>, SystemError>;
+}
+
+/// A trained system.
+pub trait Model: Send + Sync {
+    /// Key of its [`Method`].
+    fn system(&self) -> &'static str;
+    /// Every setting it was trained with.
+    fn config(&self) -> serde_json::Value;
+    /// What it reads.
+    fn input(&self) -> InputFormat;
+    /// Frames that must have come after a frame before its score is known.
+    fn delay(&self) -> usize;
+    /// Names of the raw columns beside `score`, in order.
+    fn indicators(&self) -> &[&'static str];
+    /// How the columns lie on the footage that it learnt from.
+    fn statistics(&self) -> &Statistics;
+    /// What a heat is, in words.
+    fn heat_unit(&self) -> &'static str;
+    /// A fresh scorer for one video.
+    fn scorer(&self) -> Box<dyn Scorer + '_>;
+    /// Weights and everything else that [`Method::load`] needs.
+    fn to_file(&self) -> WeightFile;
+    /// Reconstruction and latent of the last of `frames`, which are consecutive and end at the frame asked
+    /// for (as many as the model's window needs; one for a single-frame model).
+    ///
+    /// # Errors
+    /// [`SystemError::Shape`] if a frame is not of [`Self::input`]'s format.
+    fn explain(&self, frames: &[Frame]) -> Result<Explanation, SystemError>;
+}
+
+/// What a model makes of one frame, for people.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The frame as the network rebuilds it.
+    pub reconstruction: Option<Frame>,
+    /// Its place in the latent space.
+    pub latent: Vec<f32>,
+}
+
+/// Scores the frames of one video as they arrive.
+pub trait Scorer {
+    /// Takes the next frames, in order, and appends what is now determined. How frames are split over calls
+    /// changes nothing in the result.
+    ///
+    /// # Errors
+    /// [`SystemError::Shape`] if a frame is not of the model's input format.
+    fn push(&mut self, frames: &[Frame], out: &mut Vec<Scored>) -> Result<(), SystemError>;
+    /// The video is over: appends the frames still waiting.
+    ///
+    /// # Errors
+    /// [`SystemError::TooFewFrames`] if the video was too short for any window.
+    fn finish(&mut self, out: &mut Vec<Scored>) -> Result<(), SystemError>;
+}
+
+/// One frame's result; higher is more unusual.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// From 0.
+    pub frame: u64,
+    /// Seconds from the first frame.
+    pub time_s: f64,
+    /// By the system's formula, raw.
+    pub score: f64,
+    /// Its causal form, raw.
+    pub causal: f64,
+    /// True where a window could not score the frame.
+    pub edge: bool,
+    /// As many as [`Model::indicators`].
+    pub indicators: Vec<f64>,
+    /// Where it is unusual: `height * width` of the input format, ≥ 0.
+    pub heat: Vec<f32>,
+}
+
+/// What may differ between runs of one method beside its settings.
+#[derive(Debug, Clone, Default)]
+pub struct Scene {
+    /// Pixels, at the input format's size, that must not count.
+    pub ignore: Option<Mask>,
+}
+
+/// Every method there is, in the order they are listed to a user.
+pub fn methods() -> &'static [&'static dyn Method] {
+    &[&mle::Mle]
+}
+
+/// The method of that name.
+///
+/// # Errors
+/// [`SystemError::UnknownSystem`], which lists those there are.
+pub fn method(key: &str) -> Result<&'static dyn Method, SystemError> {
+    methods().iter().copied().find(|m| m.key() == key).ok_or_else(|| SystemError::UnknownSystem {
+        key: key.to_owned(),
+        known: methods().iter().map(|m| m.key()).collect::<Vec<_>>().join(", "),
+    })
+}

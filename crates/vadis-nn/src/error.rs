@@ -1,0 +1,62 @@
+//! What can go wrong in networks, losses and weight files.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// An error of this crate.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NnError {
+    /// A setting has a value it cannot have.
+    #[error("`{key}` cannot be `{value}`: expected {expected}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Too few samples for the operation.
+    #[error("a batch of {got} is too small: at least {needed} are needed")]
+    BatchTooSmall {
+        /// Samples given.
+        got: usize,
+        /// Samples needed.
+        needed: usize,
+    },
+    /// NaN or infinity where a number is needed.
+    #[error("{what} are not finite")]
+    NotFinite {
+        /// What was not finite.
+        what: &'static str,
+    },
+    /// The device did not give its numbers back.
+    #[error("reading a tensor failed: {0}")]
+    Tensor(String),
+    /// A weight file that is not one, or is damaged.
+    #[error("{path} is not a readable vadis weight file: {reason}")]
+    WeightFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights that do not fit the network.
+    #[error("tensor `{name}`: {reason}")]
+    Weights {
+        /// The tensor's name.
+        name: String,
+        /// Missing, wrong shape …
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,356 @@
+//! Order-2 Rényi entropy of a batch of latents, estimated with Gaussian Parzen windows: the "minimal latent
+//! entropy" loss of MLE-UVAD (arXiv 2603.23868).
+//!
+//! With latents z₁..z_N in R^d and a_ij = −‖z_i − z_j‖² / (4σ²):
+//!
+//! ```text
+//! V      = 1/N² Σ_ij exp(a_ij)                 information potential, the Gaussian's constant dropped
+//! L_MLE  = −log V = −logsumexp_ij(a) + 2 log N
+//! W      = softmax of a over all N² pairs
+//! ∂L/∂z_i = (1/σ²) Σ_j W_ij (z_i − z_j)
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::NnError;
+
+/// Smallest σ², in the latents' squared units; keeps a_ij finite when all latents coincide.
+const SIGMA2_FLOOR: f32 = 1e-8;
+
+/// How the Parzen window's width σ follows the latents. The pull is strongest at distance σ√2 and dies
+/// beyond a few σ, so σ must be of the order of the pairwise distance or outliers are not pulled at all.
+///
+/// All three are choices of ours: the paper's σ is not public.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Bandwidth {
+    /// σ² = median pairwise squared distance / 2, smoothed over batches, no gradient through it. The loss then
+    /// still rewards shrinking all latents.
+    Median,
+    /// σ² = mean pairwise squared distance / 2, with its gradient: scale-free exactly.
+    Mean,
+    /// σ itself.
+    Fixed(f64),
+}
+
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Median => f.write_str("median"),
+            Self::Mean => f.write_str("mean"),
+            Self::Fixed(sigma) => write!(f, "{sigma}"),
+        }
+    }
+}
+
+impl From<Bandwidth> for String {
+    fn from(value: Bandwidth) -> Self {
+        value.to_string()
+    }
+}
+
+impl TryFrom<String> for Bandwidth {
+    type Error = NnError;
+
+    fn try_from(text: String) -> Result<Self, NnError> {
+        text.parse()
+    }
+}
+
+impl FromStr for Bandwidth {
+    type Err = NnError;
+
+    fn from_str(text: &str) -> Result<Self, NnError> {
+        match text {
+            "median" => Ok(Self::Median),
+            "mean" => Ok(Self::Mean),
+            _ => match text.parse::<f64>() {
+                Ok(sigma) if sigma.is_finite() && sigma > 0.0 => Ok(Self::Fixed(sigma)),
+                _ => Err(NnError::Setting {
+                    key: "bandwidth",
+                    value: text.to_owned(),
+                    expected: "`median`, `mean` or a positive number (σ)",
+                }),
+            },
+        }
+    }
+}
+
+/// The loss, with the running bandwidth that [`Bandwidth::Median`] keeps from batch to batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RenyiEntropy {
+    bandwidth: Bandwidth,
+    /// Share of the old σ² kept at each batch.
+    momentum: f32,
+    sigma2: Option<f32>,
+}
+
+/// What one batch gives.
+#[derive(Debug, Clone)]
+pub struct EntropyTerms {
+    /// L_MLE, one value in [0, log N]: 0 when all latents coincide, log N when all are far apart.
+    pub loss: Tensor<1>,
+    /// Mean squared distance of two different latents of the batch; collapse shows here.
+    pub mean_distance2: f32,
+    /// The σ² that was used, in the latents' own units.
+    pub sigma2: f32,
+}
+
+impl RenyiEntropy {
+    /// A loss with the given bandwidth rule; `Median` keeps .9 of the old σ² at each batch.
+    pub fn new(bandwidth: Bandwidth) -> Self {
+        Self { bandwidth, momentum: 0.9, sigma2: None }
+    }
+
+    /// The smoothed σ² that the median rule holds, to be stored in a checkpoint.
+    pub fn running_sigma2(&self) -> Option<f32> {
+        self.sigma2
+    }
+
+    /// Takes up a stored [`Self::running_sigma2`].
+    pub fn resume(&mut self, sigma2: Option<f32>) {
+        self.sigma2 = sigma2;
+    }
+
+    /// The loss of one batch of latents `[N, d]`.
+    ///
+    /// # Errors
+    /// [`NnError::BatchTooSmall`] for N < 2, [`NnError::NotFinite`] where a latent is NaN or infinite.
+    pub fn forward(&mut self, latents: Tensor<2>) -> Result<EntropyTerms, NnError> {
+        let [n, _] = latents.dims();
+        if n < 2 {
+            return Err(NnError::BatchTooSmall { got: n, needed: 2 });
+        }
+        let distance2 = pairwise_squared_distances(latents);
+        let pairs = read_pairs(&distance2, n)?;
+        let mean = pairs.iter().map(|&v| f64::from(v)).sum::<f64>() / pairs.len() as f64;
+        let (exponent, sigma2) = self.exponent(distance2, &pairs, mean as f32);
+        // The diagonal is exactly 0 and nothing is above it, so the largest exponent is 0 and the
+        // logsumexp needs no shift: the sum lies in [N, N²].
+        let loss = exponent.exp().sum().log().neg().add_scalar(2.0 * (n as f32).ln());
+        Ok(EntropyTerms { loss, mean_distance2: mean as f32, sigma2 })
+    }
+
+    /// a_ij and the σ² behind it.
+    fn exponent(&mut self, distance2: Tensor<2>, pairs: &[f32], mean: f32) -> (Tensor<2>, f32) {
+        match self.bandwidth {
+            Bandwidth::Median => {
+                let sigma2 = self.smooth((median(pairs) / 2.0).max(SIGMA2_FLOOR));
+                (distance2.mul_scalar(-0.25 / sigma2), sigma2)
+            }
+            Bandwidth::Mean => {
+                let sigma2 =
+                    distance2.clone().sum().div_scalar(4.0 * pairs.len() as f32).clamp_min(SIGMA2_FLOOR);
+                (scaled(distance2, sigma2), (mean / 2.0).max(SIGMA2_FLOOR))
+            }
+            Bandwidth::Fixed(sigma) => {
+                let sigma2 = (sigma * sigma) as f32;
+                (distance2.mul_scalar(-0.25 / sigma2), sigma2)
+            }
+        }
+    }
+
+    fn smooth(&mut self, now: f32) -> f32 {
+        let next = self.sigma2.map_or(now, |old| self.momentum * old + (1.0 - self.momentum) * now);
+        self.sigma2 = Some(next);
+        next
+    }
+}
+
+fn scaled(distance2: Tensor<2>, sigma2: Tensor<1>) -> Tensor<2> {
+    distance2.div(sigma2.reshape([1, 1])).mul_scalar(-0.25)
+}
+
+/// ‖z_i − z_j‖² as `[N, N]` by one GEMM, clamped at 0, its diagonal exactly 0.
+///
+/// The batch mean is taken off first (without gradient: distances do not depend on it), or the two large
+/// squares would cancel to noise where latents lie far from the origin.
+fn pairwise_squared_distances(latents: Tensor<2>) -> Tensor<2> {
+    let n = latents.dims()[0];
+    let centred = latents.clone() - latents.detach().mean_dim(0);
+    let norms = centred.clone().powi_scalar(2).sum_dim(1);
+    let cross = centred.clone().matmul(centred.transpose());
+    let distance2 = norms.clone() + norms.transpose() - cross.mul_scalar(2.0);
+    let mut off_diagonal = vec![1.0f32; n * n];
+    off_diagonal.iter_mut().step_by(n + 1).for_each(|v| *v = 0.0);
+    let mask = Tensor::<2>::from_data(TensorData::new(off_diagonal, [n, n]), &distance2.device());
+    distance2.clamp_min(0.0) * mask
+}
+
+/// The distances above the diagonal.
+fn read_pairs(distance2: &Tensor<2>, n: usize) -> Result<Vec<f32>, NnError> {
+    let all = crate::tensor_values(distance2.clone().detach())?;
+    let pairs: Vec<f32> = (0..n).flat_map(|i| all[i * n + i + 1..(i + 1) * n].iter().copied()).collect();
+    match pairs.iter().all(|v| v.is_finite()) {
+        true => Ok(pairs),
+        false => Err(NnError::NotFinite { what: "latents" }),
+    }
+}
+
+fn median(values: &[f32]) -> f32 {
+    let mut sorted = values.to_vec();
+    let middle = sorted.len() / 2;
+    *sorted.select_nth_unstable_by(middle, f32::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use proptest::prelude::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn gaussian(n: usize, d: usize, seed: u64) -> Vec<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut normal = || {
+            let (u, v): (f64, f64) = (rng.random::<f64>().max(1e-300), rng.random());
+            ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+        };
+        (0..n * d).map(|_| normal()).collect()
+    }
+
+    fn latents(values: &[f32], n: usize, device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [n, values.len() / n]), device)
+    }
+
+    fn loss(values: &[f32], n: usize, bandwidth: Bandwidth) -> f32 {
+        let terms = RenyiEntropy::new(bandwidth).forward(latents(values, n, &Device::default())).unwrap();
+        terms.loss.into_scalar()
+    }
+
+    /// The loss and its gradient by the formulas of the module's head, pair by pair in f64.
+    fn reference(values: &[f32], n: usize, sigma2: f64) -> (f64, Vec<f64>) {
+        let d = values.len() / n;
+        let z: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+        let a = |i: usize, j: usize| {
+            let d2: f64 = (0..d).map(|k| (z[i * d + k] - z[j * d + k]).powi(2)).sum();
+            (-d2 / (4.0 * sigma2)).exp()
+        };
+        let total: f64 = (0..n * n).map(|p| a(p / n, p % n)).sum();
+        let mut gradient = vec![0.0; n * d];
+        for i in 0..n {
+            for j in 0..n {
+                let w = a(i, j) / total;
+                (0..d).for_each(|k| gradient[i * d + k] += w * (z[i * d + k] - z[j * d + k]) / sigma2);
+            }
+        }
+        (2.0 * (n as f64).ln() - total.ln(), gradient)
+    }
+
+    fn gradient(values: &[f32], n: usize, bandwidth: Bandwidth) -> Vec<f32> {
+        let z = latents(values, n, &Device::default().autodiff()).require_grad();
+        let terms = RenyiEntropy::new(bandwidth).forward(z.clone()).unwrap();
+        crate::tensor_values(z.grad(&terms.loss.backward()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn value_and_gradient_are_the_published_formulas() {
+        for (n, d, sigma) in [(2, 1, 1.0), (7, 3, 0.8), (32, 16, 3.0)] {
+            let values = gaussian(n, d, n as u64);
+            let (expected, by_hand) = reference(&values, n, sigma * sigma);
+            assert!((f64::from(loss(&values, n, Bandwidth::Fixed(sigma))) - expected).abs() < 1e-4);
+            for (got, want) in gradient(&values, n, Bandwidth::Fixed(sigma)).iter().zip(by_hand) {
+                assert!((f64::from(*got) - want).abs() < 1e-5, "{got} against {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn mean_rule_has_the_gradient_of_its_finite_differences() {
+        let (n, d) = (12, 4);
+        let values = gaussian(n, d, 5);
+        let of = |v: &[f32]| {
+            let sum: f64 = (0..n * n)
+                .map(|p| (0..d).map(|k| f64::from(v[p / n * d + k] - v[p % n * d + k]).powi(2)).sum::<f64>())
+                .sum();
+            reference(v, n, sum / (n * (n - 1)) as f64 / 2.0).0
+        };
+        let got = gradient(&values, n, Bandwidth::Mean);
+        for k in [0, 7, 23, 47] {
+            let (mut up, mut down) = (values.clone(), values.clone());
+            up[k] += 1e-2;
+            down[k] -= 1e-2;
+            let slope = (of(&up) - of(&down)) / f64::from(up[k] - down[k]);
+            assert!((f64::from(got[k]) - slope).abs() < 1e-4, "{} against {slope}", got[k]);
+        }
+    }
+
+    /// Z ~ N(0, I_d): E exp(−‖z−z'‖²/4σ²) = (1 + 1/σ²)^(−d/2), so −log V → (d/2) log(1 + 1/σ²); adding the
+    /// Gaussian's constant (d/2) log(4πσ²) gives (d/2) log(4π(1+σ²)).
+    #[test]
+    fn gaussian_latents_give_the_closed_form() {
+        let (n, d, sigma) = (3000, 2, 1.3f64);
+        let got = f64::from(loss(&gaussian(n, d, 1), n, Bandwidth::Fixed(sigma)));
+        let full = got + d as f64 / 2.0 * (4.0 * std::f64::consts::PI * sigma * sigma).ln();
+        let expected = d as f64 / 2.0 * (4.0 * std::f64::consts::PI * (1.0 + sigma * sigma)).ln();
+        assert!((full - expected).abs() < 0.03, "{full} against {expected}");
+    }
+
+    #[test]
+    fn coincident_latents_have_no_entropy_and_distant_ones_log_n() {
+        for rule in [Bandwidth::Median, Bandwidth::Mean, Bandwidth::Fixed(1.0)] {
+            assert!(loss(&[0.25; 24], 8, rule).abs() < 1e-5, "{rule}");
+        }
+        let far: Vec<f32> = (0..8).map(|i| i as f32 * 1e3).collect();
+        assert!((loss(&far, 8, Bandwidth::Fixed(1.0)) - 8f32.ln()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn distances_survive_latents_far_from_the_origin() {
+        let near = gaussian(16, 8, 3);
+        let far: Vec<f32> = near.iter().map(|v| v + 300.0).collect();
+        let gap = loss(&near, 16, Bandwidth::Fixed(2.0)) - loss(&far, 16, Bandwidth::Fixed(2.0));
+        assert!(gap.abs() < 1e-3, "{gap}");
+    }
+
+    #[test]
+    fn median_rule_smooths_over_batches_and_can_be_taken_up_again() {
+        let device = Device::default();
+        let mut entropy = RenyiEntropy::new(Bandwidth::Median);
+        let first = entropy.forward(latents(&gaussian(16, 4, 1), 16, &device)).unwrap().sigma2;
+        let mut resumed = RenyiEntropy::new(Bandwidth::Median);
+        resumed.resume(entropy.running_sigma2());
+        let wide: Vec<f32> = gaussian(16, 4, 2).iter().map(|v| v * 10.0).collect();
+        let second = entropy.forward(latents(&wide, 16, &device)).unwrap().sigma2;
+        assert!(second > 5.0 * first && second < 20.0 * first);
+        assert_eq!(second, resumed.forward(latents(&wide, 16, &device)).unwrap().sigma2);
+    }
+
+    #[test]
+    fn nan_and_single_latents_are_errors() {
+        let device = Device::default();
+        let mut entropy = RenyiEntropy::new(Bandwidth::Median);
+        assert!(matches!(
+            entropy.forward(latents(&[1.0], 1, &device)),
+            Err(NnError::BatchTooSmall { got: 1, .. })
+        ));
+        let error = entropy.forward(latents(&[1.0, f32::NAN], 2, &device));
+        assert!(matches!(error, Err(NnError::NotFinite { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn mean_rule_ignores_scale_and_every_rule_ignores_shift_and_order(
+            seed in 0u64..1000, n in 3usize..20, d in 1usize..6, scale in 0.1f32..20.0
+        ) {
+            let values = gaussian(n, d, seed);
+            let scaled: Vec<f32> = values.iter().map(|v| v * scale).collect();
+            let base = loss(&values, n, Bandwidth::Mean);
+            prop_assert!((loss(&scaled, n, Bandwidth::Mean) - base).abs() < 2e-3);
+            let mut turned = values.clone();
+            turned.rotate_left(d);
+            turned.iter_mut().for_each(|v| *v += 3.0);
+            for rule in [Bandwidth::Median, Bandwidth::Mean, Bandwidth::Fixed(1.5)] {
+                let (a, b) = (loss(&values, n, rule), loss(&turned, n, rule));
+                prop_assert!((a - b).abs() < 2e-3 && a >= -1e-4 && a <= (n as f32).ln() + 1e-4);
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The autoencoder: Conv 16-32-64, 3×3, stride 2, ReLU → FC → latent, and the mirrored decoder with a sigmoid
+//! (the authors' IROS 2025 network; strides, and sizes other than 64×64, are ours).
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::Rng;
+use vadis_kernels::Activation;
+use vadis_nn::segment::{Layer, NamedTensor, Plan, PlanError, Segment};
+use vadis_nn::{NnError, tensor_values};
+
+use super::MleConfig;
+use crate::InputFormat;
+
+/// Encoder and decoder.
+#[derive(Debug, Clone)]
+pub struct Autoencoder {
+    pub(super) encoder: Segment,
+    pub(super) decoder: Segment,
+}
+
+impl Autoencoder {
+    /// An untrained network for frames of `format`, on `device`.
+    ///
+    /// # Errors
+    /// [`NnError::Setting`] if the sizes cannot be built.
+    pub fn new(
+        config: &MleConfig,
+        format: InputFormat,
+        device: &Device,
+        rng: &mut impl Rng,
+    ) -> Result<Self, NnError> {
+        let (encoder, decoder) = plans(config, format).map_err(|e| NnError::Setting {
+            key: "size",
+            value: e.to_string(),
+            expected: "a network that fits the input",
+        })?;
+        Ok(Self {
+            encoder: Segment::new(&encoder, device, rng),
+            decoder: Segment::new(&decoder, device, rng),
+        })
+    }
+
+    /// Latents and reconstructions.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, channels, height, width]` in [0, 1]
+    /// - latents: `[batch, latent]`; reconstructions: as `x`
+    pub fn forward(&self, x: Tensor<4>) -> (Tensor<2>, Tensor<4>) {
+        let z = self.encoder.forward(x);
+        let [batch, latent, ..] = z.dims();
+        (z.clone().reshape([batch, latent]), self.decoder.forward(z))
+    }
+
+    /// The network without what training needs.
+    pub fn inference(self) -> Self {
+        use burn::module::Module;
+        Self { encoder: self.encoder.valid(), decoder: self.decoder.valid() }
+    }
+
+    /// Latent and reconstruction of one frame `[channels, height, width]`. Frames go through one by one, so a
+    /// frame's result depends on nothing but the frame.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the device fails.
+    pub fn run(&self, x: Vec<f32>) -> Result<(Vec<f32>, Vec<f32>), NnError> {
+        let [c, h, w] = self.encoder.plan().input();
+        let device = self.encoder.weight.val().device();
+        let x = Tensor::<4>::from_data(TensorData::new(x, [1, c, h, w]), &device);
+        let (z, y) = self.forward(x);
+        Ok((tensor_values(z)?, tensor_values(y)?))
+    }
+
+    /// All weights under PyTorch's names.
+    pub fn named_parameters(&self) -> Vec<NamedTensor> {
+        let named = |prefix: &str, segment: &Segment| {
+            let rename = move |t: NamedTensor| NamedTensor { name: format!("{prefix}.{}", t.name), ..t };
+            segment.named_parameters().into_iter().map(rename).collect::<Vec<_>>()
+        };
+        [named("encoder", &self.encoder), named("decoder", &self.decoder)].concat()
+    }
+
+    /// The network with the given weights.
+    ///
+    /// # Errors
+    /// [`NnError::Weights`] unless exactly its own are there.
+    pub fn load_named(self, parameters: Vec<NamedTensor>) -> Result<Self, NnError> {
+        let (mut encoder, mut decoder) = (Vec::new(), Vec::new());
+        for NamedTensor { name, shape, values } in parameters {
+            if let Some(rest) = name.strip_prefix("encoder.") {
+                encoder.push(NamedTensor { name: rest.to_owned(), shape, values });
+            } else if let Some(rest) = name.strip_prefix("decoder.") {
+                decoder.push(NamedTensor { name: rest.to_owned(), shape, values });
+            }
+        }
+        let wrong = |e: vadis_nn::segment::LoadError| NnError::Weights {
+            name: "autoencoder".to_owned(),
+            reason: e.to_string(),
+        };
+        let encoder = self.encoder.load_named(encoder).map_err(wrong)?;
+        Ok(Self { encoder, decoder: self.decoder.load_named(decoder).map_err(wrong)? })
+    }
+}
+
+fn plans(config: &MleConfig, format: InputFormat) -> Result<(Plan, Plan), PlanError> {
+    let InputFormat { width, height, colour } = format;
+    let c0 = colour.channels();
+    let [c1, c2, c3] = config.channels;
+    let halves = |n: usize| [n, n.div_ceil(2), n.div_ceil(4), n.div_ceil(8)];
+    let (h, w) = (halves(height), halves(width));
+    let features = c3 * h[3] * w[3];
+    let relu = Activation::Relu;
+    let encoder = Plan::new([c0, height, width])?
+        .layer("conv1", Layer::conv2d(c0, c1, 3, 2, relu))?
+        .layer("conv2", Layer::conv2d(c1, c2, 3, 2, relu))?
+        .layer("conv3", Layer::conv2d(c2, c3, 3, 2, relu))?
+        .layer("fc", Layer::linear(features, config.latent, Activation::None))?;
+    // Output padding brings each side back to what it was before it was halved: 2n − 1 or 2n.
+    let up = |cin, cout, level: usize, activation| {
+        let extra = [1 - h[level] % 2, 1 - w[level] % 2];
+        Layer::conv_transpose2d(cin, cout, 3, 2, extra, activation)
+    };
+    let decoder = Plan::new([config.latent, 1, 1])?
+        .layer("fc", Layer::linear(config.latent, features, relu))?
+        .layer("shape", Layer::Reshape { shape: [c3, h[3], w[3]] })?
+        .layer("deconv1", up(c3, c2, 2, relu))?
+        .layer("deconv2", up(c2, c1, 1, relu))?
+        .layer("deconv3", up(c1, c0, 0, Activation::Sigmoid))?;
+    Ok((encoder, decoder))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use vadis_video::Colour;
+
+    use super::*;
+    use crate::Preset;
+
+    fn network(width: usize, height: usize, colour: Colour) -> Autoencoder {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let format = InputFormat { width, height, colour };
+        Autoencoder::new(&MleConfig::preset(Preset::Cpu), format, &Device::default(), &mut rng).unwrap()
+    }
+
+    #[test]
+    fn any_frame_size_comes_back_at_its_size() {
+        for (width, height, colour) in
+            [(64, 64, Colour::Grey), (37, 22, Colour::Rgb), (16, 17, Colour::Grey), (50, 33, Colour::Rgb)]
+        {
+            let values = colour.channels() * width * height;
+            let (z, y) = network(width, height, colour).run(vec![0.5; values]).unwrap();
+            assert_eq!((z.len(), y.len()), (256, values));
+            assert!(y.iter().all(|v| (0.0..=1.0).contains(v)));
+        }
+    }
+
+    /// Conv 160 + 4640 + 18496, FC 4096·256 + 256, FC 256·4096 + 4096, deconv 18464 + 4624 + 145.
+    #[test]
+    fn grey_64_by_64_has_the_parameters_of_the_predecessor() {
+        let count: usize =
+            network(64, 64, Colour::Grey).named_parameters().iter().map(|t| t.values.len()).sum();
+        assert_eq!(count, 160 + 4640 + 18_496 + 1_048_832 + 1_052_672 + 18_464 + 4624 + 145);
+    }
+
+    #[test]
+    fn weights_survive_naming() {
+        let first = network(24, 16, Colour::Grey);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let format = InputFormat { width: 24, height: 16, colour: Colour::Grey };
+        let config = MleConfig::preset(Preset::Cpu);
+        let other = Autoencoder::new(&config, format, &Device::default(), &mut rng).unwrap();
+        let frame: Vec<f32> = (0..384).map(|i| (i % 17) as f32 / 17.0).collect();
+        let loaded = other.load_named(first.named_parameters()).unwrap();
+        assert_eq!(loaded.run(frame.clone()).unwrap(), first.run(frame).unwrap());
+        let missing = first.named_parameters().split_off(1);
+        assert!(matches!(loaded.load_named(missing), Err(NnError::Weights { .. })));
+    }
+}

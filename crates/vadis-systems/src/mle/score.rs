@@ -1,0 +1,242 @@
+//! Scoring: a frame's score is 1 − PCC of the frame and its reconstruction, or another named column.
+//!
+//! The delay is 0 and nothing is remembered between frames, so the causal form is the score itself.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use vadis_nn::segment::NamedTensor;
+use vadis_nn::weights::WeightFile;
+use vadis_video::{Colour, Frame};
+
+use super::network::Autoencoder;
+use super::quality::{Quality, QualityReference};
+use super::{MleConfig, ScoreKind};
+use crate::model_file::metadata;
+use crate::store::check_format;
+use crate::{Explanation, FrameStore, InputFormat, Model, Scored, Scorer, Statistics, SystemError};
+
+/// What ignored pixels are set to, in the picture and for the network.
+const NEUTRAL: f32 = 0.5;
+
+/// A trained `mle` model.
+#[derive(Debug)]
+pub struct MleModel {
+    config: MleConfig,
+    format: InputFormat,
+    network: Autoencoder,
+    reference: QualityReference,
+    statistics: Statistics,
+}
+
+/// Bytes of frames as `[channels, height, width]` in [0, 1] one after another, ignored pixels neutral.
+pub(super) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
+    let channels = format.colour.channels();
+    let plane = format.width * format.height;
+    let mut out = vec![0.0f32; bytes.len()];
+    for (frame, planes) in bytes.chunks_exact(channels * plane).zip(out.chunks_exact_mut(channels * plane)) {
+        for (c, values) in planes.chunks_exact_mut(plane).enumerate() {
+            let pixels = frame[c..].iter().step_by(channels);
+            for ((value, &byte), &count) in values.iter_mut().zip(pixels).zip(counts) {
+                *value = if count > 0.0 { f32::from(byte) / 255.0 } else { NEUTRAL };
+            }
+        }
+    }
+    out
+}
+
+impl MleModel {
+    pub(super) fn new(
+        config: MleConfig,
+        format: InputFormat,
+        network: Autoencoder,
+        reference: QualityReference,
+    ) -> Self {
+        Self { config, format, network: network.inference(), reference, statistics: Statistics::default() }
+    }
+
+    pub(super) fn set_statistics(&mut self, statistics: Statistics) {
+        self.statistics = statistics;
+    }
+
+    /// Each pixel's usual error and the frames' usual variance over the frames at `places`. Returns the share
+    /// of the frames' variance about their background that the network explains.
+    pub(super) fn learn_usual_error(
+        &mut self,
+        footage: &FrameStore,
+        places: &[usize],
+    ) -> Result<f64, SystemError> {
+        let plane = self.reference.counts.len();
+        let mut usual = vec![0.0f64; plane];
+        let (mut variance, mut about_background, mut error_sum) = (0.0, 0.0, 0.0);
+        for &place in places {
+            let x = to_unit(&footage.read(&[place])?, self.format, &self.reference.counts);
+            let (_, y) = self.network.run(x.clone())?;
+            let error = self.reference.squared_error(&x, &y);
+            usual.iter_mut().zip(&error).for_each(|(u, &e)| *u += f64::from(e) / places.len() as f64);
+            error_sum += error.iter().map(|&e| f64::from(e)).sum::<f64>();
+            let around = self.reference.squared_error(&x, &self.reference.background);
+            about_background += around.iter().map(|&e| f64::from(e)).sum::<f64>();
+            variance += frame_variance(&x) / places.len() as f64;
+        }
+        self.reference.usual_error = usual.iter().map(|&u| u as f32).collect();
+        self.reference.variance = variance as f32;
+        Ok(1.0 - error_sum / about_background.max(1e-12))
+    }
+
+    fn assess(&self, frame: &Frame) -> Result<Quality, SystemError> {
+        check_format(frame, self.format)?;
+        let x = to_unit(&frame.data, self.format, &self.reference.counts);
+        let (_, y) = self.network.run(x.clone())?;
+        Ok(self.reference.assess(&x, &y))
+    }
+
+    /// A model from the file that [`Model::to_file`] made.
+    ///
+    /// # Errors
+    /// [`SystemError::Model`] for missing or unreadable metadata, [`SystemError::Nn`] for wrong weights.
+    pub fn from_file(file: &WeightFile) -> Result<Self, SystemError> {
+        let config: MleConfig = parse(file, "config")?;
+        config.check()?;
+        let [channels, height, width]: [usize; 3] = parse(file, "input")?;
+        let colour = if channels == 1 { Colour::Grey } else { Colour::Rgb };
+        let format = InputFormat { width, height, colour };
+        if colour.channels() != channels || !(1..=4096).contains(&width) || !(1..=4096).contains(&height) {
+            return Err(SystemError::Model { reason: format!("input {channels}×{height}×{width}") });
+        }
+        let array = |name: &str, len: usize| match file.values(name)? {
+            values if values.len() == len => Ok(values.to_vec()),
+            values => {
+                let reason = format!("`{name}` has {} values, not {len}", values.len());
+                Err(SystemError::Model { reason })
+            }
+        };
+        let plane = width * height;
+        let reference = QualityReference {
+            shape: [channels, height, width],
+            background: array("reference.background", channels * plane)?,
+            usual_error: array("reference.usual_error", plane)?,
+            counts: array("reference.counts", plane)?,
+            variance: array("reference.variance", 1)?[0],
+            patch: config.patch,
+        };
+        let device = burn::tensor::Device::default();
+        let network = Autoencoder::new(&config, format, &device, &mut ChaCha8Rng::seed_from_u64(0))?;
+        let weights = file.tensors.iter().filter(|(name, _)| !name.starts_with("reference."));
+        let named = weights.map(|(name, (shape, values))| NamedTensor {
+            name: name.clone(),
+            shape: shape.clone(),
+            values: values.clone(),
+        });
+        let network = network.load_named(named.collect())?;
+        let mut model = Self::new(config, format, network, reference);
+        model.statistics = parse(file, "statistics")?;
+        Ok(model)
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(file: &WeightFile, key: &str) -> Result<T, SystemError> {
+    serde_json::from_str(metadata(file, key)?)
+        .map_err(|e| SystemError::Model { reason: format!("its `{key}`: {e}") })
+}
+
+fn frame_variance(x: &[f32]) -> f64 {
+    let n = x.len() as f64;
+    let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    x.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n
+}
+
+impl Model for MleModel {
+    fn system(&self) -> &'static str {
+        "mle"
+    }
+
+    fn config(&self) -> serde_json::Value {
+        serde_json::to_value(&self.config).unwrap_or_default()
+    }
+
+    fn input(&self) -> InputFormat {
+        self.format
+    }
+
+    fn delay(&self) -> usize {
+        0
+    }
+
+    fn indicators(&self) -> &[&'static str] {
+        &ScoreKind::NAMES
+    }
+
+    fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn heat_unit(&self) -> &'static str {
+        "squared error of a pixel in [0, 1], mean over 5×5"
+    }
+
+    fn scorer(&self) -> Box<dyn Scorer + '_> {
+        Box::new(MleScorer { model: self })
+    }
+
+    fn to_file(&self) -> WeightFile {
+        let mut file = WeightFile::default();
+        self.network.named_parameters().into_iter().for_each(|t| file.insert(t));
+        let QualityReference { shape: [c, h, w], background, usual_error, counts, variance, .. } =
+            &self.reference;
+        let mut reference = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
+            file.insert(NamedTensor { name: format!("reference.{name}"), shape, values });
+        };
+        reference("background", vec![*c, *h, *w], background.clone());
+        reference("usual_error", vec![*h, *w], usual_error.clone());
+        reference("counts", vec![*h, *w], counts.clone());
+        reference("variance", vec![1], vec![*variance]);
+        file.metadata.insert("input".to_owned(), format!("[{c},{h},{w}]"));
+        file
+    }
+
+    fn explain(&self, frames: &[Frame]) -> Result<Explanation, SystemError> {
+        let Some(frame) = frames.last() else {
+            return Err(SystemError::TooFewFrames { got: 0, needed: 1, system: "mle" });
+        };
+        check_format(frame, self.format)?;
+        let (latent, y) = self.network.run(to_unit(&frame.data, self.format, &self.reference.counts))?;
+        let plane = self.format.width * self.format.height;
+        let channels = self.format.colour.channels();
+        let byte =
+            |i: usize| (y[(i % channels) * plane + i / channels] * 255.0).round().clamp(0.0, 255.0) as u8;
+        let data = (0..plane * channels).map(byte).collect();
+        Ok(Explanation { reconstruction: Some(Frame { data, ..frame.clone() }), latent })
+    }
+}
+
+struct MleScorer<'a> {
+    model: &'a MleModel,
+}
+
+impl Scorer for MleScorer<'_> {
+    fn push(&mut self, frames: &[Frame], out: &mut Vec<Scored>) -> Result<(), SystemError> {
+        let chosen = self.model.config.score.column();
+        let score = |frame: &Frame| {
+            let Quality { columns, heat } = self.model.assess(frame)?;
+            let score = columns[chosen];
+            let (frame, time_s) = (frame.index, frame.time_s);
+            Ok(Scored {
+                frame,
+                time_s,
+                score,
+                causal: score,
+                edge: false,
+                indicators: columns.to_vec(),
+                heat,
+            })
+        };
+        let scored: Result<Vec<Scored>, SystemError> = frames.par_iter().map(score).collect();
+        out.extend(scored?);
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<Scored>) -> Result<(), SystemError> {
+        Ok(())
+    }
+}

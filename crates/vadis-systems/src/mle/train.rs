@@ -1,0 +1,392 @@
+//! Training: mean squared error of the reconstruction + λ · order-2 Rényi entropy of the batch's latents.
+
+use std::time::Instant;
+
+use burn::module::Param;
+use burn::tensor::{Tensor, TensorData};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use vadis_nn::loss::RenyiEntropy;
+use vadis_nn::optim::{Adam, AdamState};
+use vadis_nn::segment::Segment;
+use vadis_nn::weights::WeightFile;
+use vadis_nn::{NnError, tensor_values};
+
+use super::MleConfig;
+use super::network::Autoencoder;
+use super::quality::QualityReference;
+use super::score::{MleModel, to_unit};
+use crate::model_file::metadata;
+use crate::{ColumnStatistics, FrameStore, InputFormat, LogRow, Progress, Session, Statistics, SystemError};
+
+/// Fewer frames than this tell nothing of what is usual.
+const MIN_FRAMES: usize = 16;
+/// Wall seconds between checkpoints.
+const CHECKPOINT_EVERY_S: f64 = 60.0;
+/// Frames that the median background is taken over; odd, so that the median is one of them.
+const BACKGROUND_FRAMES: usize = 201;
+/// Frames that the score statistics are taken over.
+const CALIBRATION_FRAMES: usize = 2000;
+/// Less explained variance than this at the end: the output hardly depends on the input any more.
+const COLLAPSE_EXPLAINED: f64 = 0.05;
+
+/// Trains on `footage` as the session says.
+pub(super) fn train(
+    config: &MleConfig,
+    footage: &FrameStore,
+    session: &mut Session<'_>,
+) -> Result<MleModel, SystemError> {
+    let (places, held_out) = split(footage, config.holdout);
+    if places.len() < MIN_FRAMES {
+        return Err(SystemError::TooFewFrames { got: places.len(), needed: MIN_FRAMES, system: "mle" });
+    }
+    let counts = counts(footage.format(), session);
+    let background = background(footage, &places, &counts)?;
+    let mut trainer = Trainer::start(config, footage, places.len(), session)?;
+    trainer.run(footage, &places, &counts, session)?;
+    session.log.clone_from(&trainer.log);
+    let calibration = if held_out.is_empty() { &places } else { &held_out };
+    let label = if held_out.is_empty() { "training" } else { "held-out" };
+    let network = trainer.network.clone();
+    calibrate(config, footage, network, (calibration, label), (background, counts), session)
+}
+
+/// Places to train on, and the last `holdout` of each source.
+fn split(footage: &FrameStore, holdout: f64) -> (Vec<usize>, Vec<usize>) {
+    let mut train = Vec::with_capacity(footage.len());
+    let mut held = Vec::new();
+    let mut start = 0;
+    for clip in footage.frames().chunk_by(|a, b| a.clip == b.clip) {
+        let kept = clip.len() - (clip.len() as f64 * holdout) as usize;
+        train.extend(start..start + kept);
+        held.extend(start + kept..start + clip.len());
+        start += clip.len();
+    }
+    (train, held)
+}
+
+/// 1 for each pixel that counts.
+fn counts(format: InputFormat, session: &Session<'_>) -> Vec<f32> {
+    match &session.ignore {
+        Some(mask) => mask.data.iter().map(|&v| if v == 0 { 1.0 } else { 0.0 }).collect(),
+        None => vec![1.0; format.width * format.height],
+    }
+}
+
+/// Per-pixel median over frames spread evenly, as the network sees them.
+fn background(footage: &FrameStore, places: &[usize], counts: &[f32]) -> Result<Vec<f32>, SystemError> {
+    let chosen: Vec<usize> = spread(places, BACKGROUND_FRAMES);
+    let format = footage.format();
+    let frames = to_unit(&footage.read(&chosen)?, format, counts);
+    let size = format.frame_bytes();
+    let mut values = vec![0.0f32; chosen.len()];
+    let median = |pixel: usize| {
+        values.iter_mut().enumerate().for_each(|(i, v)| *v = frames[i * size + pixel]);
+        let middle = values.len() / 2;
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    };
+    Ok((0..size).map(median).collect())
+}
+
+fn spread(places: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(places.len());
+    (0..count).map(|i| places[i * places.len() / count]).collect()
+}
+
+/// Everything that changes from step to step, and all that a checkpoint holds.
+struct Trainer<'a> {
+    config: &'a MleConfig,
+    network: Autoencoder,
+    entropy: RenyiEntropy,
+    moments: [AdamState; 2],
+    step: u64,
+    total: u64,
+    steps_per_epoch: u64,
+    log: Vec<LogRow>,
+    earlier_s: f64,
+    identity: String,
+}
+
+/// A checkpoint's metadata; the arrays lie beside it.
+#[derive(Serialize, Deserialize)]
+struct CheckpointHead {
+    identity: String,
+    step: u64,
+    sigma2: Option<f32>,
+    seconds: f64,
+    log: Vec<LogRow>,
+}
+
+impl<'a> Trainer<'a> {
+    fn start(
+        config: &'a MleConfig,
+        footage: &FrameStore,
+        frames: usize,
+        session: &mut Session<'_>,
+    ) -> Result<Self, SystemError> {
+        let mut rng = ChaCha8Rng::seed_from_u64(session.seed);
+        let device = session.device.clone().autodiff();
+        let network = Autoencoder::new(config, footage.format(), &device, &mut rng)?;
+        let moments =
+            [&network.encoder, &network.decoder].map(|s| AdamState::new(s.plan().parameter_count()));
+        let steps_per_epoch = ((frames / config.batch) as u64).max(1);
+        let mut total = (steps_per_epoch * config.epochs as u64).max(config.min_steps as u64);
+        if config.max_steps > 0 {
+            total = total.min(config.max_steps as u64);
+        }
+        let mut trainer = Self {
+            config,
+            network,
+            entropy: RenyiEntropy::new(config.bandwidth),
+            moments,
+            step: 0,
+            total,
+            steps_per_epoch,
+            log: Vec::new(),
+            earlier_s: 0.0,
+            identity: identity(config, footage, session)?,
+        };
+        if session.resume {
+            trainer.resume(session)?;
+        }
+        Ok(trainer)
+    }
+
+    fn run(
+        &mut self,
+        footage: &FrameStore,
+        places: &[usize],
+        counts: &[f32],
+        session: &mut Session<'_>,
+    ) -> Result<(), SystemError> {
+        let began = Instant::now();
+        let mut saved = Instant::now();
+        let mut order = (u64::MAX, Vec::new());
+        while self.step < self.total {
+            if session.interrupted() {
+                return Err(self.interrupt(began, session)?);
+            }
+            let epoch = self.step / self.steps_per_epoch;
+            if order.0 != epoch {
+                order = (epoch, shuffled(places, session.seed, epoch));
+            }
+            let batch = self.config.batch.min(places.len());
+            let from = (self.step % self.steps_per_epoch) as usize * batch;
+            let frames = footage.read(&order.1[from..from + batch])?;
+            let terms = self.step(&to_unit(&frames, footage.format(), counts), batch)?;
+            self.record(terms, self.earlier_s + began.elapsed().as_secs_f64(), session);
+            if saved.elapsed().as_secs_f64() > CHECKPOINT_EVERY_S {
+                self.save(self.earlier_s + began.elapsed().as_secs_f64(), session)?;
+                saved = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn interrupt(&self, began: Instant, session: &Session<'_>) -> Result<SystemError, SystemError> {
+        self.save(self.earlier_s + began.elapsed().as_secs_f64(), session)?;
+        let checkpoint = session.checkpoint.clone().unwrap_or_default();
+        Ok(SystemError::Interrupted { step: self.step, checkpoint })
+    }
+
+    /// One optimiser step on `batch` frames.
+    fn step(&mut self, frames: &[f32], batch: usize) -> Result<Vec<(String, f64)>, SystemError> {
+        let [c, h, w] = self.network.encoder.plan().input();
+        let device = self.network.encoder.weight.val().device();
+        let x = Tensor::<4>::from_data(TensorData::new(frames.to_vec(), [batch, c, h, w]), &device);
+        let (z, y) = self.network.forward(x.clone());
+        let reconstruction = (y - x).powi_scalar(2).mean();
+        let entropy = self.entropy.forward(z).map_err(|e| self.diverged(e, "the latents"))?;
+        let ramp = ((self.step + 1) as f64 / self.config.ramp_steps.max(1) as f64).min(1.0);
+        let weight = self.config.entropy_weight * ramp;
+        let loss = reconstruction.clone() + entropy.loss.clone().mul_scalar(weight);
+        let terms = [scalar(&loss)?, scalar(&reconstruction)?, scalar(&entropy.loss)?];
+        if !terms[0].is_finite() {
+            return Err(SystemError::Diverged { step: self.step, what: "the loss" });
+        }
+        let gradients = loss.backward();
+        let rate = self.config.rate as f32;
+        for (segment, state) in
+            [&mut self.network.encoder, &mut self.network.decoder].into_iter().zip(&mut self.moments)
+        {
+            let gradient = segment.weight.val().grad(&gradients);
+            let gradient = gradient.ok_or_else(|| NnError::Tensor("a segment has no gradient".to_owned()))?;
+            update(segment, state, &tensor_values(gradient)?, rate)?;
+        }
+        self.step += 1;
+        let values = [
+            ("loss", terms[0]),
+            ("reconstruction", terms[1]),
+            ("entropy", terms[2]),
+            ("entropy_weight", weight),
+            ("mean_distance2", f64::from(entropy.mean_distance2)),
+            ("sigma2", f64::from(entropy.sigma2)),
+        ];
+        Ok(values.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    }
+
+    fn diverged(&self, error: NnError, what: &'static str) -> SystemError {
+        match error {
+            NnError::NotFinite { .. } => SystemError::Diverged { step: self.step, what },
+            other => other.into(),
+        }
+    }
+
+    fn record(&mut self, terms: Vec<(String, f64)>, seconds: f64, session: &mut Session<'_>) {
+        let note = format!("mse {:.5} · entropy {:.2}", terms[1].1, terms[2].1);
+        let epoch = self.step as f64 / self.steps_per_epoch as f64;
+        self.log.push(LogRow { step: self.step, epoch, seconds, terms });
+        (session.progress)(Progress { stage: "training", done: self.step, total: self.total, note });
+    }
+
+    fn save(&self, seconds: f64, session: &Session<'_>) -> Result<(), SystemError> {
+        let Some(path) = &session.checkpoint else { return Ok(()) };
+        let mut file = WeightFile::default();
+        for (name, segment, state) in self.parts() {
+            let values = tensor_values(segment.weight.val())?;
+            for (suffix, values) in [("weight", &values), ("first", &state.first), ("second", &state.second)]
+            {
+                file.tensors.insert(format!("{name}.{suffix}"), (vec![values.len()], values.clone()));
+            }
+        }
+        let head = CheckpointHead {
+            identity: self.identity.clone(),
+            step: self.step,
+            sigma2: self.entropy.running_sigma2(),
+            seconds,
+            log: self.log.clone(),
+        };
+        file.metadata.insert("checkpoint".to_owned(), serde_json::to_string(&head).unwrap_or_default());
+        Ok(file.save(path)?)
+    }
+
+    fn parts(&self) -> [(&'static str, &Segment, &AdamState); 2] {
+        [
+            ("encoder", &self.network.encoder, &self.moments[0]),
+            ("decoder", &self.network.decoder, &self.moments[1]),
+        ]
+    }
+
+    /// Takes up the session's checkpoint, if there is one.
+    fn resume(&mut self, session: &mut Session<'_>) -> Result<(), SystemError> {
+        let Some(path) = session.checkpoint.clone().filter(|p| p.exists()) else { return Ok(()) };
+        let refuse = |reason: &str| SystemError::Checkpoint { path: path.clone(), reason: reason.to_owned() };
+        let file = WeightFile::load(&path)?;
+        let head: CheckpointHead =
+            serde_json::from_str(metadata(&file, "checkpoint")?).map_err(|e| refuse(&e.to_string()))?;
+        if head.identity != self.identity {
+            return Err(refuse("it was made with other settings, another seed or other footage"));
+        }
+        let parts = [("encoder", &mut self.network.encoder), ("decoder", &mut self.network.decoder)];
+        for ((name, segment), state) in parts.into_iter().zip(&mut self.moments) {
+            let part = |suffix: &str| file.values(&format!("{name}.{suffix}")).map(<[f32]>::to_vec);
+            let (weight, first, second) = (part("weight")?, part("first")?, part("second")?);
+            if [&weight, &first, &second].iter().any(|v| v.len() != state.first.len()) {
+                return Err(refuse("its arrays have other lengths"));
+            }
+            set_weight(segment, weight);
+            *state = AdamState { steps: head.step, first, second };
+        }
+        self.entropy.resume(head.sigma2);
+        (self.step, self.earlier_s, self.log) = (head.step, head.seconds, head.log);
+        session.notes.push(format!("training was resumed at step {}", self.step));
+        Ok(())
+    }
+}
+
+/// What a checkpoint must agree with.
+fn identity(config: &MleConfig, footage: &FrameStore, session: &Session<'_>) -> Result<String, SystemError> {
+    // FNV-1a over a few frames: other footage of the same length is told apart.
+    let sample = footage.read(&footage.spread(32))?;
+    let hash = sample
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let ignored = session.ignore.as_ref().map_or(0, vadis_video::Mask::area);
+    let config = serde_json::to_string(config).unwrap_or_default();
+    Ok(format!("{config} seed {} frames {} {hash:016x} ignored {ignored}", session.seed, footage.len()))
+}
+
+fn shuffled(places: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(epoch + 1);
+    let mut order = places.to_vec();
+    order.shuffle(&mut rng);
+    order
+}
+
+fn scalar(tensor: &Tensor<1>) -> Result<f64, NnError> {
+    let value: Result<f32, _> = tensor.clone().detach().try_into_scalar();
+    value.map(f64::from).map_err(|e| NnError::Tensor(e.to_string()))
+}
+
+fn update(segment: &mut Segment, state: &mut AdamState, gradient: &[f32], rate: f32) -> Result<(), NnError> {
+    let mut weight = tensor_values(segment.weight.val())?;
+    Adam::default().update(state, &mut weight, gradient, rate);
+    set_weight(segment, weight);
+    Ok(())
+}
+
+fn set_weight(segment: &mut Segment, values: Vec<f32>) {
+    let old = segment.weight.val();
+    let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device()).require_grad();
+    segment.weight = Param::initialized(segment.weight.id, new);
+}
+
+/// The finished model: what is usual, and how its columns lie, on the calibration footage.
+fn calibrate(
+    config: &MleConfig,
+    footage: &FrameStore,
+    network: Autoencoder,
+    (places, label): (&[usize], &str),
+    (background, counts): (Vec<f32>, Vec<f32>),
+    session: &mut Session<'_>,
+) -> Result<MleModel, SystemError> {
+    let format = footage.format();
+    let chosen = spread(places, CALIBRATION_FRAMES);
+    let plane = format.width * format.height;
+    let reference = QualityReference {
+        shape: [format.colour.channels(), format.height, format.width],
+        background,
+        usual_error: vec![0.0; plane],
+        counts,
+        variance: 0.0,
+        patch: config.patch,
+    };
+    let mut model = MleModel::new(config.clone(), format, network, reference);
+    let explained = model.learn_usual_error(footage, &chosen)?;
+    let mut columns = vec![Vec::with_capacity(chosen.len()); 1 + crate::Model::indicators(&model).len()];
+    let mut heats = Vec::new();
+    {
+        let mut scorer = crate::Model::scorer(&model);
+        for (i, part) in chosen.chunks(32).enumerate() {
+            let frames = part.iter().map(|&p| footage.frame(p)).collect::<Result<Vec<_>, _>>()?;
+            let mut scored = Vec::with_capacity(frames.len());
+            scorer.push(&frames, &mut scored)?;
+            for s in &scored {
+                columns[0].push(s.score);
+                s.indicators.iter().zip(&mut columns[1..]).for_each(|(v, column)| column.push(*v));
+                heats.extend(s.heat.iter().step_by(37).map(|&h| f64::from(h)));
+            }
+            let done = (i * 32 + part.len()) as u64;
+            let total = chosen.len() as u64;
+            (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
+        }
+    }
+    let names = std::iter::once("score").chain(crate::Model::indicators(&model).iter().copied());
+    model.set_statistics(Statistics {
+        footage: label.to_owned(),
+        frames: chosen.len(),
+        columns: names.zip(&columns).map(|(name, values)| ColumnStatistics::of(name, values)).collect(),
+        heat: ColumnStatistics::of("heat", &heats),
+    });
+    if explained < COLLAPSE_EXPLAINED {
+        session.notes.push(format!(
+            "the latents have collapsed: the network explains {:.1} % of the frames' variance about their \
+             background; lower `entropy_weight` or train longer",
+            100.0 * explained.max(0.0)
+        ));
+    }
+    Ok(model)
+}

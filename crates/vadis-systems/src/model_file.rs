@@ -1,0 +1,66 @@
+//! Model files: weights with configuration and score statistics in their metadata.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vadis_nn::weights::WeightFile;
+
+use crate::{Model, SystemError, method};
+
+/// What a model file says of itself beside its weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Version of vadis that made it.
+    pub version: String,
+    /// Preset it started from.
+    pub preset: String,
+    /// Random seed.
+    pub seed: u64,
+    /// When it was made, RFC 3339, UTC.
+    pub made: String,
+    /// The footage: name and frames of each source.
+    pub sources: Vec<(String, u64)>,
+    /// Seconds of training.
+    pub train_s: f64,
+    /// Last value of each loss term.
+    pub losses: Vec<(String, f64)>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Writes `model` with `info` to `path`, under a temporary name first.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_model(model: &dyn Model, info: &ModelInfo, path: &Path) -> Result<(), SystemError> {
+    let mut file = model.to_file();
+    file.metadata.insert("system".to_owned(), model.system().to_owned());
+    file.metadata.insert("config".to_owned(), text(&model.config()));
+    file.metadata.insert("statistics".to_owned(), text(model.statistics()));
+    file.metadata.insert("info".to_owned(), text(info));
+    Ok(file.save(path)?)
+}
+
+fn text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Reads a model of any system.
+///
+/// # Errors
+/// If the file is missing, damaged, or no model of a system known here.
+pub fn load_model(path: &Path) -> Result<(Box<dyn Model>, ModelInfo), SystemError> {
+    let file = WeightFile::load(path)?;
+    let system = metadata(&file, "system")?;
+    let info = serde_json::from_str(metadata(&file, "info")?)
+        .map_err(|e| SystemError::Model { reason: format!("its info: {e}") })?;
+    Ok((method(system)?.load(&file)?, info))
+}
+
+/// A text of the file's metadata.
+pub(crate) fn metadata<'a>(file: &'a WeightFile, key: &str) -> Result<&'a str, SystemError> {
+    file.metadata
+        .get(key)
+        .map(String::as_str)
+        .ok_or_else(|| SystemError::Model { reason: format!("its metadata has no `{key}`") })
+}

@@ -1,0 +1,62 @@
+//! What surrounds a training: seed, device, checkpoint, interruption, progress.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+use vadis_video::Mask;
+
+/// How far the work is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// What is being done: `training`.
+    pub stage: &'static str,
+    /// Units done.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+    /// A few words on how it goes: the losses.
+    pub note: String,
+}
+
+/// One logged optimiser step: the columns of `training.csv`.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LogRow {
+    /// Steps done, from 1.
+    pub step: u64,
+    /// Passes over the footage done.
+    pub epoch: f64,
+    /// Wall seconds since training began, earlier sessions included.
+    pub seconds: f64,
+    /// Name and value of each term.
+    pub terms: Vec<(String, f64)>,
+}
+
+/// The surroundings of one training.
+pub struct Session<'a> {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Where tensors live, without autodiff.
+    pub device: Device,
+    /// Pixels that must not count, at the input format's size.
+    pub ignore: Option<Mask>,
+    /// Where the resumable state is written; none is written without.
+    pub checkpoint: Option<PathBuf>,
+    /// Take up the checkpoint if it is there.
+    pub resume: bool,
+    /// Set from elsewhere (Ctrl-C) to stop after the current step.
+    pub interrupt: &'a AtomicBool,
+    /// Called after each step.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Filled by the training: the log, earlier sessions included.
+    pub log: Vec<LogRow>,
+    /// Filled by the training: what the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Session<'_> {
+    /// True once the user asked to stop.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+}
