@@ -85,6 +85,12 @@ pub enum VideoError {
         /// What it was set to.
         value: f64,
     },
+    /// A part of a live stream was asked for.
+    #[error("{name}: a live stream has no earlier part to show")]
+    NotSeekable {
+        /// The address, without user and password.
+        name: String,
+    },
     /// A size of zero was asked for, or one beyond the limits.
     #[error("a frame of {width}×{height} cannot be made")]
     BadSize {

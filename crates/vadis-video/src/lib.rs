@@ -3,17 +3,27 @@
 //!
 //! Everything here works on plain bytes; no tensor type appears.
 
+mod clip;
+pub mod clock;
 mod error;
 mod ffmpeg;
 mod frame;
+pub mod health;
 mod images;
 mod reader;
 mod resize;
 mod source;
+mod writer;
+pub mod zone;
 
+pub use clip::{extract_clip, grab_frames, shrink};
+pub use clock::ClockDetector;
 pub use error::VideoError;
 pub use ffmpeg::{Tools, ffmpeg_version, version_of};
 pub use frame::{Colour, Frame, Mask};
+pub use health::{HealthConfig, HealthMonitor, Trouble};
 pub use reader::{FrameFormat, FrameReader, ReadOptions, VideoInfo, probe};
 pub use resize::resize;
 pub use source::{Source, SourceKind, discover, discover_path, natural_cmp, sort_naturally};
+pub use writer::{Codec, Timing, VideoWriter, WriterSpec};
+pub use zone::{Length, Zone, ZoneError};

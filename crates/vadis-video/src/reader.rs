@@ -81,12 +81,10 @@ impl VideoInfo {
 /// Whatever keeps it from being read; see [`VideoError`].
 pub fn probe(source: &Source, options: &ReadOptions) -> Result<VideoInfo, VideoError> {
     check(options)?;
-    match &source.kind {
-        SourceKind::Images(paths) => images::probe(&source.name, paths, options),
-        _ => match Input::of(source)? {
-            Some(input) => ffmpeg::probe::probe(&input, options),
-            None => Err(VideoError::NoVideoStream { name: source.name.clone() }),
-        },
+    match (&source.kind, Input::of(source)?) {
+        (SourceKind::Images(paths), _) => images::probe(&source.name, paths, options),
+        (_, Some(input)) => Ok(ffmpeg::probe::probe(&input, options)?.info),
+        (_, None) => Err(VideoError::NoVideoStream { name: source.name.clone() }),
     }
 }
 
@@ -124,15 +122,17 @@ impl FrameReader {
         {
             return Err(VideoError::BadSize { width, height });
         }
-        let mut info = probe(source, options)?;
-        let frames = match (&source.kind, Input::of(source)?) {
-            (_, Some(input)) => {
-                let decoder = Decoder::open(input, format.colour, &info, options)?;
-                (info.width, info.height) = decoder.size();
-                Frames::Decoded(Box::new(decoder))
+        check(options)?;
+        let (frames, info) = match (&source.kind, Input::of(source)?) {
+            (SourceKind::Images(paths), _) => {
+                let info = images::probe(&source.name, paths, options)?;
+                (Frames::Images(ImageSequence::new(paths, format.colour, options)), info)
             }
-            (SourceKind::Images(paths), None) => {
-                Frames::Images(ImageSequence::new(paths, format.colour, options))
+            (_, Some(input)) => {
+                let probed = ffmpeg::probe::probe(&input, options)?;
+                let decoder = Decoder::open(input, format.colour, &probed, options)?;
+                let (width, height) = decoder.size();
+                (Frames::Decoded(Box::new(decoder)), VideoInfo { width, height, ..probed.info })
             }
             (_, None) => return Err(VideoError::NoVideoStream { name: source.name.clone() }),
         };

@@ -10,7 +10,7 @@ const ONE: i32 = 1 << BITS;
 ///
 /// Pixel centres are aligned (`source = (target + 0.5) · scale − 0.5`), borders repeated, and nothing is averaged on
 /// the way down: a large reduction aliases, exactly as it does for the published systems that use that function.
-/// Weights have 11 fraction bits, so results equal OpenCV's to at most one grey level.
+/// Weights have 11 fraction bits and products are cut as there: the bytes are those of OpenCV 4.10 and 5.0 on x86-64.
 ///
 /// # Errors
 /// [`VideoError::BadSize`] if either size is zero, or the target larger than a frame may be.
@@ -56,17 +56,12 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
     (0..to).map(|i| tap(((i as f64 + 0.5) * scale - 0.5) as f32, from - 1)).collect()
 }
 
+/// At a border both positions are the same; the weight stays, as its rounding shows in OpenCV's result.
 fn tap(position: f32, last: usize) -> Tap {
     let floor = position.floor();
-    if floor < 0.0 {
-        return Tap { first: 0, second: 0, weight: 0 };
-    }
-    let first = floor as usize;
-    if first >= last {
-        return Tap { first: last, second: last, weight: 0 };
-    }
     let weight = ((position - floor) * ONE as f32).round_ties_even() as i32;
-    Tap { first, second: first + 1, weight }
+    let inside = |offset: f32| ((floor + offset).max(0.0) as usize).min(last);
+    Tap { first: inside(0.0), second: inside(1.0), weight }
 }
 
 /// A source row stretched to the target's width, in units of 1 / [`ONE`] grey levels.

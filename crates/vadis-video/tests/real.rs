@@ -10,8 +10,8 @@ use vadis_video::{FrameReader, ReadOptions, Source, SourceKind, discover, discov
 
 /// Frames, and the time of the last one.
 fn count(path: &Path) -> (u64, f64) {
-    let reader = FrameReader::open(&Source::file(path), &GREY, &ReadOptions::default()).unwrap();
-    reader.map(Result::unwrap).enumerate().fold((0, 0.0), |(_, before), (i, frame)| {
+    let reader = FrameReader::open(&Source::file(path), &GREY, &ReadOptions::default()).expect("opens");
+    reader.map(|frame| frame.expect("whole")).enumerate().fold((0, 0.0), |(_, before), (i, frame)| {
         assert_eq!(frame.index, i as u64);
         assert!(i == 0 || frame.time_s > before);
         (frame.index + 1, frame.time_s)

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::nut::{NutFrame, NutReader};
-use super::{Dialect, Input, MAX_BYTES, Process, check_size, ffmpeg, version_of};
+use super::probe::Probed;
+use super::{BASE_MEMORY, Dialect, Input, MAX_BYTES, Process, check_size, ffmpeg};
 use crate::{Colour, Frame, ReadOptions, VideoError, VideoInfo};
 
 /// Frames decoded ahead of the consumer.
@@ -46,12 +47,13 @@ impl Decoder {
     pub(crate) fn open(
         input: Input,
         colour: Colour,
-        info: &VideoInfo,
+        probed: &Probed,
         options: &ReadOptions,
     ) -> Result<Self, VideoError> {
-        let dialect = Dialect::of(&version_of(&options.tools.ffmpeg)?);
-        let command = command(&input, colour, dialect, options);
+        let dialect = Dialect::of_tools(&options.tools)?;
+        let command = command(&input, colour, dialect, probed, options);
         let mut process = Process::start(command, Stdio::null(), Stdio::piped())?;
+        process.limit_memory(memory(&probed.info));
         let (sender, messages) = sync_channel(AHEAD);
         let arrived = Arc::new(AtomicU64::new(0));
         if let Some(pipe) = process.child().stdout.take() {
@@ -66,7 +68,7 @@ impl Decoder {
             options: options.clone(),
             colour,
             size: (0, 0),
-            expected_end_s: expected_end(info, options),
+            expected_end_s: expected_end(&probed.info, options),
             first_s: None,
             last_s: 0.0,
             frames: 0,
@@ -183,12 +185,24 @@ fn expected_end(info: &VideoInfo, options: &ReadOptions) -> Option<f64> {
     Some(end_s - (0.02 * end_s).max(1.0))
 }
 
-fn command(input: &Input, colour: Colour, dialect: Dialect, options: &ReadOptions) -> Command {
+/// What decoding may take: a codec's reference frames and the pipeline's own, at 8 bytes a pixel (16-bit 4:4:4 padded).
+fn memory(info: &VideoInfo) -> u64 {
+    const FRAMES: u64 = 40;
+    BASE_MEMORY + FRAMES * 8 * (info.width * info.height) as u64
+}
+
+fn command(
+    input: &Input,
+    colour: Colour,
+    dialect: Dialect,
+    probed: &Probed,
+    options: &ReadOptions,
+) -> Command {
     let threads = options.threads.max(1).to_string();
     let mut command = ffmpeg(&options.tools);
     command.args(["-filter_threads", "1", "-threads", &threads, "-flags", "+bitexact"]);
     if options.start_s > 0.0 {
-        command.args(["-ss", &format!("{:.6}", options.start_s)]);
+        command.args(["-ss", &format!("{:.6}", options.start_s + probed.lead_s)]);
     }
     if let Some(duration_s) = options.duration_s {
         command.args(["-t", &format!("{duration_s:.6}")]);

@@ -6,16 +6,19 @@
 //! file's content can make the command open anything else or be taken for an option.
 
 pub(crate) mod decode;
+pub(crate) mod encode;
 pub(crate) mod nut;
 pub(crate) mod probe;
 mod process;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-pub(crate) use process::{Process, run};
+pub(crate) use process::{BASE_MEMORY, Process, run};
 
 use crate::source::{scheme, stream};
 use crate::{Source, SourceKind, VideoError};
@@ -71,6 +74,18 @@ pub(crate) struct Dialect {
 }
 
 impl Dialect {
+    /// That of the command in use, asked for once.
+    pub(crate) fn of_tools(tools: &Tools) -> Result<Self, VideoError> {
+        static KNOWN: Mutex<BTreeMap<PathBuf, Dialect>> = Mutex::new(BTreeMap::new());
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dialect) = known().get(&tools.ffmpeg) {
+            return Ok(*dialect);
+        }
+        let dialect = Self::of(&version_of(&tools.ffmpeg)?);
+        known().insert(tools.ffmpeg.clone(), dialect);
+        Ok(dialect)
+    }
+
     /// The spelling of a release; that of the newest for a build without a number (`N-112…-g…`).
     pub(crate) fn of(version: &str) -> Self {
         let mut numbers = version.trim_start_matches('n').split(['.', '-', '~', '+']).map(str::parse::<u32>);

@@ -7,8 +7,8 @@ use crate::{ReadOptions, VideoError, VideoInfo};
 
 /// Bytes of an answer at most; real ones are a few hundred.
 const MAX_ANSWER: u64 = 1 << 20;
-const ENTRIES: &str = "stream=codec_name,width,height,avg_frame_rate,r_frame_rate,nb_frames,duration\
-:stream_side_data=rotation:stream_tags=rotate:format=format_name,duration";
+const ENTRIES: &str = "stream=codec_name,width,height,avg_frame_rate,r_frame_rate,nb_frames,duration,start_time\
+:stream_side_data=rotation:stream_tags=rotate:format=format_name,duration,start_time";
 
 #[derive(Deserialize)]
 struct Answer {
@@ -29,6 +29,7 @@ struct Stream {
     r_frame_rate: Option<String>,
     nb_frames: Option<String>,
     duration: Option<String>,
+    start_time: Option<String>,
     #[serde(default)]
     side_data_list: Vec<SideData>,
     #[serde(default)]
@@ -50,10 +51,19 @@ struct Format {
     #[serde(default)]
     format_name: String,
     duration: Option<String>,
+    start_time: Option<String>,
 }
 
-/// Size as shown, rate, length and kinds of the first video stream that is not a cover picture.
-pub(crate) fn probe(input: &Input, options: &ReadOptions) -> Result<VideoInfo, VideoError> {
+/// What `ffprobe` tells of an input.
+pub(crate) struct Probed {
+    /// Size as shown, rate, length and kinds of the first video stream that is not a cover picture.
+    pub(crate) info: VideoInfo,
+    /// Seconds from the container's beginning to the first picture, where sound begins earlier.
+    pub(crate) lead_s: f64,
+}
+
+/// Asks for the first video stream that is not a cover picture.
+pub(crate) fn probe(input: &Input, options: &ReadOptions) -> Result<Probed, VideoError> {
     let mut command = ffprobe(&options.tools);
     input.give_to(&mut command);
     command.args(["-select_streams", "V:0", "-show_entries", ENTRIES, "-of", "json=compact=1"]);
@@ -74,7 +84,7 @@ pub(crate) fn probe(input: &Input, options: &ReadOptions) -> Result<VideoInfo, V
     if stream.width == 0 || stream.height == 0 {
         return Err(unreadable(output.complaints.first()));
     }
-    info(input, &stream, &format)
+    Ok(Probed { info: info(input, &stream, &format)?, lead_s: lead(&stream, &format) })
 }
 
 fn info(input: &Input, stream: &Stream, format: &Format) -> Result<VideoInfo, VideoError> {
@@ -100,6 +110,12 @@ fn info(input: &Input, stream: &Stream, format: &Format) -> Result<VideoInfo, Vi
         codec: stream.codec_name.clone().unwrap_or_else(|| "unknown".to_owned()),
         container: format.format_name.clone(),
     })
+}
+
+fn lead(stream: &Stream, format: &Format) -> f64 {
+    let seconds = |text: &Option<String>| text.as_deref().and_then(|t| t.parse::<f64>().ok());
+    let begun = seconds(&stream.start_time).zip(seconds(&format.start_time));
+    begun.map_or(0.0, |(picture, container)| picture - container).clamp(0.0, 3600.0)
 }
 
 /// True if `ffmpeg` will turn the picture by a quarter, as players do.

@@ -11,6 +11,21 @@ use crate::VideoError;
 /// Bytes kept of what a command complains.
 const KEPT: usize = 16 << 10;
 
+/// Memory of a command that reads untrusted input before the size of its pictures is known, in bytes.
+pub(crate) const BASE_MEMORY: u64 = 2 << 30;
+
+/// Sets what a child may allocate; it ends with an error of its own beyond that. Linux only.
+#[cfg(target_os = "linux")]
+fn limit_memory(child: &Child, bytes: u64) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    // An error means that it has ended already.
+    let _ = prlimit(Some(Pid::from_child(child)), Resource::Data, limit);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_memory(_: &Child, _: u64) {}
+
 /// A running command, killed and reaped when dropped; what it writes to standard error is collected.
 pub(crate) struct Process {
     child: Child,
@@ -30,6 +45,11 @@ impl Process {
         let complaints = Complaints::default();
         let collector = child.stderr.take().map(|pipe| complaints.clone().collect(pipe));
         Ok(Self { child, complaints, collector })
+    }
+
+    /// Limits its memory from now on.
+    pub(crate) fn limit_memory(&self, bytes: u64) {
+        limit_memory(&self.child, bytes);
     }
 
     /// The child, for its pipes.
@@ -140,6 +160,7 @@ pub(crate) fn run(
     let failed = |e| VideoError::io(format!("run {program}"), e);
     let late = || VideoError::Timeout { name: name.to_owned(), frame: 0, waited: patience };
     let mut process = Process::start(command, Stdio::null(), Stdio::piped())?;
+    process.limit_memory(BASE_MEMORY);
     let begun = Instant::now();
     let (sender, receiver) = mpsc::sync_channel(1);
     if let Some(pipe) = process.child().stdout.take() {
