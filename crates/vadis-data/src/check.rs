@@ -118,7 +118,8 @@ pub type Probe<'a> = &'a dyn Fn(&Path) -> Result<u64, String>;
 pub struct CheckOptions<'a> {
     /// Counts a video's frames; without it, videos are only looked for.
     pub probe: Option<Probe<'a>>,
-    /// Whether masks are decoded, to compare them with the labels. Counting them needs no decoding.
+    /// Whether masks are decoded, to compare them with the labels. Counting them needs no decoding; where
+    /// the labels themselves come from masks, these are decoded in any case.
     pub decode_masks: bool,
 }
 
@@ -290,24 +291,24 @@ fn check_not_empty(path: &Path, report: &mut CheckReport) {
 fn check_numbering(pictures: &[PathBuf], report: &mut CheckReport) {
     for pair in pictures.windows(2) {
         let (Some(before), Some(after)) = (last_number(&pair[0]), last_number(&pair[1])) else { continue };
-        if after != before + 1 {
-            let what = if after > before + 1 {
+        // Equal numbers are no counter but, say, a size in the name.
+        let what = match after {
+            _ if after > before.saturating_add(1) => {
                 format!("frames are missing: number {before} is followed by {after}")
-            } else {
-                format!("number {before} is followed by {after}")
-            };
-            report.note(Problem::error(&pair[1], what));
-        }
+            }
+            _ if after < before => format!("number {before} is followed by {after}"),
+            _ => continue,
+        };
+        report.note(Problem::error(&pair[1], what));
     }
 }
 
 /// The last run of digits in a file's stem.
 pub(crate) fn last_number(path: &Path) -> Option<u64> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let end = stem.rfind(|c: char| c.is_ascii_digit())? + 1;
-    let start = stem[..end].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |i| i + 1);
-    // `start` follows an ASCII or multi-byte character; a multi-byte one needs its whole width.
-    stem.get(start..end).or_else(|| stem[..end].rsplit(|c: char| !c.is_ascii_digit()).next())?.parse().ok()
+    let stem = stem.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let before = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem[before.len()..].parse().ok()
 }
 
 /// Whether masks have pixels exactly where labels say abnormal, and one size.

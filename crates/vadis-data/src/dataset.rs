@@ -83,7 +83,8 @@ pub enum LabelSource {
 /// One video of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clip {
-    /// Unique within the data set.
+    /// Unique within the data set: where a training clip is named as a test clip is (Avenue's `01`), it is
+    /// called `train/01`.
     pub name: String,
     /// What it is meant for.
     pub split: Split,
@@ -230,6 +231,7 @@ impl Dataset {
             whole,
             tolerance: options.tolerance,
         };
+        dataset.tell_apart();
         if let Some(path) = &options.labels {
             dataset.relabel(&read_labels(path)?)?;
         }
@@ -263,7 +265,7 @@ impl Dataset {
         match &clip.labels {
             LabelSource::Unknown => Ok(None),
             LabelSource::Normal => Ok(Some(vec![0; frames])),
-            LabelSource::Ranges { ranges, cut } => self.from_ranges(clip, ranges, *cut, frames).map(Some),
+            LabelSource::Ranges { ranges, cut } => self.expand(clip, ranges, *cut, frames).map(Some),
             LabelSource::Frames(labels) => fit(labels.clone()),
             LabelSource::File(path) => {
                 let labels = read_labels(path)?;
@@ -301,7 +303,7 @@ impl Dataset {
         Ok(labels)
     }
 
-    fn from_ranges(
+    fn expand(
         &self,
         clip: &Clip,
         ranges: &[Range<u64>],
@@ -319,6 +321,19 @@ impl Dataset {
             labels[start.min(end)..end].fill(1);
         }
         Ok(labels)
+    }
+
+    /// Names the clips apart that several splits name alike; test clips keep their names.
+    fn tell_apart(&mut self) {
+        for (split, prefix) in [(Split::Train, "train"), (Split::Validation, "validation")] {
+            let others: HashSet<String> =
+                self.clips.iter().filter(|clip| clip.split > split).map(|clip| clip.name.clone()).collect();
+            for clip in
+                self.clips.iter_mut().filter(|clip| clip.split == split && others.contains(&clip.name))
+            {
+                clip.name = format!("{prefix}/{}", clip.name);
+            }
+        }
     }
 
     fn relabel(&mut self, labels: &Labels) -> Result<(), DataError> {

@@ -55,7 +55,7 @@ pub(super) fn open(root: &Path, label_set: &str) -> Result<Found, DataError> {
         let base = if base.is_empty() { root.to_owned() } else { root.join(base) };
         let test = clips(&base.join(testing), Split::Test)?;
         if !test.is_empty() {
-            return build(root, base, training, test, label_set);
+            return build(root, &base, training, test, label_set);
         }
     }
     Err(not_this(root, LAYOUT.title, "none of `testing_videos`, `testing_vol`, `testing/frames` is there"))
@@ -63,12 +63,12 @@ pub(super) fn open(root: &Path, label_set: &str) -> Result<Found, DataError> {
 
 fn build(
     root: &Path,
-    base: PathBuf,
+    base: &Path,
     training: &str,
     mut test: Vec<Clip>,
     label_set: &str,
 ) -> Result<Found, DataError> {
-    let mut found = Found::new(base.clone());
+    let mut found = Found::new(base.to_owned());
     let training = base.join(training);
     found.clips = clips(&training, Split::Train)?;
     if found.clips.is_empty() {

@@ -51,7 +51,7 @@ pub(super) fn open(root: &Path) -> Result<Found, DataError> {
         match npy(labels.as_deref(), &clip.name) {
             Some(path) => clip.labels = LabelSource::File(path),
             None => {
-                found.error(clip.source.place(), format!("`{}` has no file in test_frame_mask", clip.name))
+                found.error(clip.source.place(), format!("`{}` has no file in test_frame_mask", clip.name));
             }
         }
         match npy(masks.as_deref(), &clip.name) {

@@ -91,7 +91,7 @@ fn add(found: &mut Found, name: &str, kind: &str, split: Split) -> Result<(), Da
     // As in `abnormal_scene_4_scenario_1_fire`; names come from a text file and become paths.
     let scene = name.split('_').nth(2).filter(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()));
     let Some(scene) = scene.filter(|_| !name.contains(['/', '\\'])) else {
-        found.error(&found.root.clone(), format!("the lists name `{name}`, which is no UBnormal clip"));
+        found.error(found.root.clone(), format!("the lists name `{name}`, which is no UBnormal clip"));
         return Ok(());
     };
     let folder = found.root.join(format!("Scene{scene}"));

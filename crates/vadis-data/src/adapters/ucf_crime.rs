@@ -124,7 +124,7 @@ fn annotations(path: &Path) -> Result<HashMap<String, Annotation>, DataError> {
             return Err(odd("a name, a class and frames were expected"));
         };
         let frames: Vec<f64> = frames.iter().filter_map(|f| f.parse().ok()).collect();
-        if frames.len() != fields.len() - 2 || frames.is_empty() || frames.len() % 2 != 0 {
+        if frames.len() != fields.len() - 2 || frames.is_empty() || !frames.len().is_multiple_of(2) {
             return Err(odd("pairs of first and last frames were expected"));
         }
         let events = frames.chunks_exact(2).filter(|pair| pair[0] >= 0.0);

@@ -2,7 +2,7 @@
 //! CVPR 2010), release v1p2.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Found, UNKNOWN, files, label_set, not_this};
 use crate::dataset::{Clip, ClipSource, LabelSource, Split, event_ranges};
@@ -54,16 +54,16 @@ pub(super) fn open(root: &Path, layout: &Layout) -> Result<Found, DataError> {
     if let Some(base) =
         files::first(root, &candidates, |p| p.join("Test").is_dir() || p.join("Train").is_dir())
     {
-        return official(base, folder);
+        return official(&base, folder);
     }
     match files::first(root, &["", layout.key], |p| p.join("testing/frames").is_dir()) {
-        Some(base) => repackaged(base, layout.key),
+        Some(base) => repackaged(&base, layout.key),
         None => Err(not_this(root, layout.title, "neither `Train` and `Test` nor `testing/frames` is there")),
     }
 }
 
-fn official(base: PathBuf, name: &str) -> Result<Found, DataError> {
-    let mut found = Found::new(base.clone());
+fn official(base: &Path, name: &str) -> Result<Found, DataError> {
+    let mut found = Found::new(base.to_owned());
     for (folder, split) in [("Train", Split::Train), ("Test", Split::Test)] {
         let folder = base.join(folder);
         if !folder.is_dir() {
@@ -80,7 +80,7 @@ fn official(base: PathBuf, name: &str) -> Result<Found, DataError> {
             found.clips.push(clip);
         }
     }
-    label(&mut found, &base, name)?;
+    label(&mut found, base, name)?;
     Ok(found)
 }
 
@@ -141,12 +141,12 @@ fn parse_ranges(path: &Path) -> Result<Vec<Vec<Range<u64>>>, DataError> {
 }
 
 /// The form in which Liu et al. (*Future Frame Prediction*, CVPR 2018) and many after them share data.
-fn repackaged(base: PathBuf, key: &str) -> Result<Found, DataError> {
-    let mut found = Found::new(base.clone());
+fn repackaged(base: &Path, key: &str) -> Result<Found, DataError> {
+    let mut found = Found::new(base.to_owned());
     found.clips = files::clips(&base.join("training/frames"), Split::Train)?;
     found.clips.iter_mut().for_each(|clip| clip.labels = LabelSource::Normal);
     let mut test = files::clips(&base.join("testing/frames"), Split::Test)?;
-    label_events(&mut test, &mut found, &base, &format!("{key}.mat"))?;
+    label_events(&mut test, &mut found, base, &format!("{key}.mat"))?;
     found.clips.append(&mut test);
     Ok(found)
 }

@@ -39,9 +39,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16 levels, 512 MiB in memory, 8 GiB inflated (streamed): several times the largest official file.
+    /// 16 levels, 512 MiB in memory, 4 GiB inflated (streamed): several times the largest official file.
     fn default() -> Self {
-        Self { depth: 16, bytes: 512 << 20, inflated: 8 << 30 }
+        Self { depth: 16, bytes: 512 << 20, inflated: 4 << 30 }
     }
 }
 

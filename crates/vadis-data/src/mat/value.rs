@@ -315,15 +315,17 @@ fn read_char(cursor: &mut Cursor, header: &Header, budget: &mut Budget) -> Resul
     Ok(Value::Char(text))
 }
 
+type Decode = fn(Order, &[u8]) -> f64;
+
 /// How numbers are stored, which may be narrower than the array's class.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NumberType {
     width: usize,
-    decode: fn(Order, &[u8]) -> f64,
+    decode: Decode,
 }
 
 pub(super) fn number_type(cursor: &Cursor, tag: &Tag) -> Result<NumberType, MatError> {
-    let (width, decode): (usize, fn(Order, &[u8]) -> f64) = match tag.kind {
+    let (width, decode): (usize, Decode) = match tag.kind {
         reader::INT8 => (1, |_, b| f64::from(b[0] as i8)),
         reader::UINT8 => (1, |_, b| f64::from(b[0])),
         reader::INT16 => (2, |o, b| f64::from(two(o, b) as i16)),
