@@ -4,6 +4,7 @@
 
 pub mod events;
 pub mod group;
+pub mod localisation;
 pub mod metrics;
 pub mod normalise;
 pub mod operations;

@@ -116,7 +116,9 @@ pub fn prepare(table: &LabelledTable<'_>, protocol: &ScoreProtocol) -> Result<Ve
     table
         .videos
         .iter()
-        .map(|(video, labels)| prepare_with(video, labels, column.scores(video, &protocol.column)?, protocol))
+        .map(|(video, labels)| {
+            prepare_with(video, labels, &column.scores(video, &protocol.column)?, protocol)
+        })
         .collect()
 }
 
@@ -124,7 +126,7 @@ pub fn prepare(table: &LabelledTable<'_>, protocol: &ScoreProtocol) -> Result<Ve
 pub(crate) fn prepare_with(
     video: &VideoScores,
     labels: &[u8],
-    raw: Vec<f64>,
+    raw: &[f64],
     protocol: &ScoreProtocol,
 ) -> Result<PreparedVideo, EvalError> {
     // Before any filter spreads it: the message must name the frame at fault.
@@ -134,7 +136,7 @@ pub(crate) fn prepare_with(
     let smoothing = resolve(&protocol.smoothing, video)?;
     Ok(PreparedVideo {
         video: video.video.clone(),
-        scores: smoothing.apply(&protocol.normalisation.apply(&raw)),
+        scores: smoothing.apply(&protocol.normalisation.apply(raw)),
         edge: video.rows.iter().map(|row| row.edge).collect(),
         labels: labels.to_vec(),
         time_s: video.rows.iter().map(|row| row.time_s).collect(),

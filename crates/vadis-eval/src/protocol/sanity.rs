@@ -49,8 +49,8 @@ fn with_scores(
 ) -> Result<Vec<PreparedVideo>, EvalError> {
     let mut prepared = Vec::with_capacity(table.videos.len());
     for (video, labels) in &table.videos {
-        let raw = video.rows.iter().map(|_| score()).collect();
-        prepared.push(prepare_with(video, labels, raw, protocol)?);
+        let raw: Vec<f64> = video.rows.iter().map(|_| score()).collect();
+        prepared.push(prepare_with(video, labels, &raw, protocol)?);
     }
     Ok(prepared)
 }
