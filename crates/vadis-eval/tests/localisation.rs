@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vadis_eval::localisation::{
-    Bounds, Detection, HeatMap, LocalisationError, Localiser, PixelCriterion, RegionCriterion, TrackLinker, TrueRegion,
-    TruthMask, heat_regions,
+    Bounds, Detection, HeatMap, LocalisationError, Localiser, PixelCriterion, RegionCriterion, TrackLinker,
+    TrueRegion, TruthMask, heat_regions,
 };
 use vadis_eval::run::Protocol;
 
@@ -220,7 +220,8 @@ fn brute_force_parts(width: usize, height: usize, set: &[bool]) -> usize {
     for _ in 0..set.len() {
         for at in 0..set.len() {
             for other in 0..set.len() {
-                let near = (at % width).abs_diff(other % width) <= 1 && (at / width).abs_diff(other / width) <= 1;
+                let near =
+                    (at % width).abs_diff(other % width) <= 1 && (at / width).abs_diff(other / width) <= 1;
                 if set[at] && set[other] && near {
                     names[at] = names[at].min(names[other]);
                 }

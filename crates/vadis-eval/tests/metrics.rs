@@ -68,7 +68,7 @@ impl Owned {
 }
 
 fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap()
+    serde_json::from_str(include_str!("fixtures/metrics.json")).expect("the fixture is what the script wrote")
 }
 
 #[track_caller]
@@ -129,7 +129,10 @@ fn curves_are_scikit_learns() {
 #[track_caller]
 fn assert_on_curve(points: &[CurvePoint], [x, y, thresholds]: &[Vec<f64>; 3]) {
     for point in points {
-        let at = thresholds.iter().position(|&t| Some(t) == point.threshold).unwrap();
+        let at = thresholds
+            .iter()
+            .position(|&t| Some(t) == point.threshold)
+            .expect("the threshold is one of the reference");
         assert!((point.x - x[at]).abs() < 1e-12 && (point.y - y[at]).abs() < 1e-12, "{point:?}");
     }
 }
