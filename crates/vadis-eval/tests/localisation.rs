@@ -1,6 +1,8 @@
-//! Regions, tracks and the pixel criterion on cases worked out by hand.
+//! Regions, tracks and the pixel criterion on cases worked out by hand, and against a plain sweep of all thresholds
+//! (`scripts/localisation.py`).
 
 use proptest::prelude::*;
+use serde::Deserialize;
 use vadis_eval::localisation::{
     Bounds, Detection, HeatMap, LocalisationError, Localiser, PixelCriterion, RegionCriterion, TrackLinker,
     TrueRegion, TruthMask, heat_regions,
@@ -20,12 +22,16 @@ fn detection(bounds: Bounds, score: f64) -> Detection {
 }
 
 /// A picture of text: `.` is 0, a digit its value.
-fn picture(rows: &[&str]) -> (usize, usize, Vec<f32>) {
+fn picture<T: AsRef<str>>(rows: &[T]) -> (usize, usize, Vec<f32>) {
     let value = |c: u8| if c.is_ascii_digit() { f32::from(c - b'0') } else { 0.0 };
-    (rows[0].len(), rows.len(), rows.iter().flat_map(|row| row.bytes().map(value)).collect())
+    (
+        rows[0].as_ref().len(),
+        rows.len(),
+        rows.iter().flat_map(|row| row.as_ref().bytes().map(value)).collect(),
+    )
 }
 
-fn mask_of(rows: &[&str]) -> (usize, usize, Vec<u8>) {
+fn mask_of<T: AsRef<str>>(rows: &[T]) -> (usize, usize, Vec<u8>) {
     let (width, height, data) = picture(rows);
     (width, height, data.into_iter().map(|v| u8::from(v > 0.0)).collect())
 }
@@ -212,6 +218,44 @@ fn tracks_end_with_their_video_and_figures_say_whose_they_are() {
     let names: Vec<&str> = figures.iter().map(|figure| figure.metric.as_str()).collect();
     assert_eq!(names, ["rbdc", "tbdc"], "every frame is abnormal: there is no pixel-level ROC");
     assert_eq!(figures[1].note, "2 own tracks, not comparable");
+}
+
+#[derive(Deserialize)]
+struct Fixture {
+    threshold: f32,
+    min_area: usize,
+    videos: Vec<Vec<Drawn>>,
+    rbdc: f64,
+    tbdc: f64,
+    pixel_auc: f64,
+    regions: usize,
+    tracks: usize,
+}
+
+#[derive(Deserialize)]
+struct Drawn {
+    heat: Vec<String>,
+    mask: Vec<String>,
+}
+
+#[test]
+fn drifting_blobs_score_as_in_a_plain_sweep() {
+    let fixture: Fixture = serde_json::from_str(include_str!("fixtures/localisation.json")).unwrap();
+    let mut localiser = Localiser::new(fixture.threshold, fixture.min_area);
+    for (index, video) in fixture.videos.iter().enumerate() {
+        for frame in video {
+            let (width, height, heat) = picture(&frame.heat);
+            let (_, _, mask) = mask_of(&frame.mask);
+            let mask = TruthMask::new(width, height, &mask).unwrap();
+            localiser.push(&index.to_string(), &HeatMap::new(width, height, &heat).unwrap(), Some(&mask));
+        }
+    }
+    let (regions, pixels) = localiser.finish();
+    let regions = regions.unwrap();
+    assert_eq!((regions.regions, regions.tracks), (fixture.regions, fixture.tracks));
+    close(regions.rbdc, fixture.rbdc);
+    close(regions.tbdc, fixture.tbdc);
+    close(pixels.auc.unwrap(), fixture.pixel_auc);
 }
 
 /// Connected parts by repeated merging of neighbours' names.
