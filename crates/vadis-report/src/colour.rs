@@ -1,0 +1,78 @@
+//! The heat's colours.
+
+use std::sync::LazyLock;
+
+/// Colour of each heat value: from near black over violet, red and orange to pale yellow. Built in Oklch
+/// (Ottosson 2020), where lightness is even to the eye: it rises linearly from .16 to .95 while the hue turns from
+/// 295° to 465° (105°), so equal steps of heat look equally large, and the map reads in grey print too.
+pub static HEAT: LazyLock<[[u8; 3]; 256]> =
+    LazyLock::new(|| std::array::from_fn(|i| heat_at(i as f64 / 255.0)));
+
+fn heat_at(t: f64) -> [u8; 3] {
+    let lightness = 0.16 + 0.79 * t;
+    let hue = (295.0 + 170.0 * t).to_radians();
+    let chroma = interpolate(&[0.05, 0.15, 0.20, 0.20, 0.185, 0.17, 0.13], t);
+    oklch_to_srgb(lightness, chroma, hue)
+}
+
+fn interpolate(knots: &[f64], t: f64) -> f64 {
+    let position = t.clamp(0.0, 1.0) * (knots.len() - 1) as f64;
+    let left = (position as usize).min(knots.len() - 2);
+    let share = position - left as f64;
+    knots[left] * (1.0 - share) + knots[left + 1] * share
+}
+
+/// Oklch to 8-bit sRGB; colours outside the gamut are clipped.
+fn oklch_to_srgb(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
+    let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
+    let l = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
+    let m = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);
+    let s = (lightness - 0.089_484_177_5 * a - 1.291_485_548_0 * b).powi(3);
+    [
+        4.076_741_662_1 * l - 3.307_711_591_3 * m + 0.230_969_929_2 * s,
+        -1.268_438_004_6 * l + 2.609_757_401_1 * m - 0.341_319_396_5 * s,
+        -0.004_196_086_3 * l - 0.703_418_614_7 * m + 1.707_614_701_0 * s,
+    ]
+    .map(to_srgb_byte)
+}
+
+fn to_srgb_byte(linear: f64) -> u8 {
+    let linear = linear.clamp(0.0, 1.0);
+    let encoded = if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
+    (encoded * 255.0).round() as u8
+}
+
+/// How much of the picture a heat value covers, 0 to 1: nothing where there is no heat, most where it is full.
+/// The square root lifts faint heat, which would else be lost on a bright picture.
+pub fn heat_opacity(value: u8) -> f32 {
+    0.85 * (f32::from(value) / 255.0).sqrt()
+}
+
+/// The colour map as a CSS gradient from left to right.
+pub(crate) fn css_gradient() -> String {
+    let stops: Vec<String> = (0..=16)
+        .map(|i| HEAT[(i * 255 + 8) / 16])
+        .map(|[r, g, b]| format!("#{r:02x}{g:02x}{b:02x}"))
+        .collect();
+    format!("linear-gradient(90deg,{})", stops.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_gets_lighter_without_a_step_back() {
+        let luma = |[r, g, b]: [u8; 3]| 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
+        for pair in HEAT.windows(2) {
+            assert!(luma(pair[1]) >= luma(pair[0]) - 1.5, "{:?} -> {:?}", pair[0], pair[1]);
+        }
+        assert!(luma(HEAT[0]) < 20.0 && luma(HEAT[255]) > 200.0);
+    }
+
+    #[test]
+    fn no_heat_covers_nothing() {
+        assert_eq!(heat_opacity(0), 0.0);
+        assert!(heat_opacity(255) <= 0.9);
+    }
+}

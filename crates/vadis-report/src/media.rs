@@ -1,0 +1,137 @@
+//! Pictures and clips as data addresses, within a budget.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Names of an event's files within `events/NNN/`.
+pub(crate) const FRAME: &str = "frame.jpg";
+pub(crate) const HEAT: &str = "heat.png";
+pub(crate) const RECONSTRUCTION: &str = "reconstruction.jpg";
+pub(crate) const CLIP: &str = "clip.mp4";
+
+/// The folder of the event of this rank (from 1).
+pub(crate) fn folder(run_dir: &Path, rank: usize) -> std::path::PathBuf {
+    run_dir.join("events").join(format!("{rank:03}"))
+}
+
+/// An event's media as `data:` addresses; what is missing, broken or beyond the budget is `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Media {
+    pub(crate) frame: Option<String>,
+    pub(crate) heat: Option<String>,
+    pub(crate) reconstruction: Option<String>,
+    pub(crate) clip: Option<String>,
+}
+
+/// All events' media and how many files had to stay outside.
+pub(crate) struct Gallery {
+    /// One for each event, in rank order.
+    pub(crate) media: Vec<Media>,
+    /// Pictures beyond the budget.
+    pub(crate) pictures_dropped: usize,
+    /// Clips beyond the budget.
+    pub(crate) clips_dropped: usize,
+}
+
+/// Collects the media of the first `events` events. Pictures come first, clips after, each in rank order, so that a
+/// small budget keeps a picture for every event rather than a clip for a few.
+pub(crate) fn collect(run_dir: &Path, events: usize, budget: u64) -> Gallery {
+    let mut budget = Budget { left: budget, dropped: 0 };
+    let mut media = vec![Media::default(); events];
+    for (i, item) in media.iter_mut().enumerate() {
+        let folder = folder(run_dir, i + 1);
+        item.frame = budget.take(&folder.join(FRAME));
+        item.heat = budget.take(&folder.join(HEAT));
+        item.reconstruction = budget.take(&folder.join(RECONSTRUCTION));
+    }
+    let pictures_dropped = std::mem::take(&mut budget.dropped);
+    for (i, item) in media.iter_mut().enumerate() {
+        item.clip = budget.take(&folder(run_dir, i + 1).join(CLIP));
+    }
+    Gallery { media, pictures_dropped, clips_dropped: budget.dropped }
+}
+
+struct Budget {
+    /// Bytes of page that may still be used.
+    left: u64,
+    dropped: usize,
+}
+
+impl Budget {
+    fn take(&mut self, path: &Path) -> Option<String> {
+        let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.len();
+        let cost = length.saturating_add(2) / 3 * 4 + 32;
+        if cost > self.left {
+            self.dropped += 1;
+            return None;
+        }
+        let uri = data_uri(path, length);
+        if uri.is_some() {
+            self.left -= cost;
+        }
+        uri
+    }
+}
+
+/// Reads at most `length` bytes; a file that is not what its kind begins with is left out.
+fn data_uri(path: &Path, length: u64) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        tracing::warn!("{}: {error}", path.display());
+        return None;
+    }
+    let Some(kind) = kind(&bytes) else {
+        tracing::warn!("{}: neither JPEG, PNG nor MP4; left out of the report", path.display());
+        return None;
+    };
+    Some(format!("data:{kind};base64,{}", STANDARD.encode(&bytes)))
+}
+
+fn kind(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("video/mp4"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(dir: &Path, rank: usize, name: &str, head: &[u8], length: usize) {
+        let folder = folder(dir, rank);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut bytes = head.to_vec();
+        bytes.resize(length, 0);
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+
+    #[test]
+    fn pictures_come_before_clips_when_the_budget_is_small() {
+        let dir = tempfile::tempdir().unwrap();
+        for rank in 1..=3 {
+            put(dir.path(), rank, FRAME, &[0xff, 0xd8, 0xff], 3000);
+            put(dir.path(), rank, CLIP, b"\0\0\0\x20ftyp", 6000);
+        }
+        let gallery = collect(dir.path(), 3, 3 * 4100 + 8200);
+        assert!(gallery.media.iter().all(|m| m.frame.is_some()));
+        assert_eq!(gallery.media.iter().filter(|m| m.clip.is_some()).count(), 1);
+        assert_eq!((gallery.pictures_dropped, gallery.clips_dropped), (0, 2));
+    }
+
+    #[test]
+    fn what_is_not_a_picture_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), 1, FRAME, b"<script>", 64);
+        put(dir.path(), 1, HEAT, b"", 0);
+        let gallery = collect(dir.path(), 2, 1 << 20);
+        assert_eq!(gallery.media, vec![Media::default(); 2]);
+    }
+}
