@@ -1,5 +1,7 @@
 //! Label files: every form, every conflict, and back.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod trees;
 
 use std::fs;

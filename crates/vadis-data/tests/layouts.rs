@@ -1,5 +1,7 @@
 //! Every adapter on a small tree of its layout, whole and with the faults that a check must name.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod trees;
 
 use std::collections::HashSet;
@@ -126,7 +128,7 @@ fn ped1_takes_several_ranges_and_few_masks() {
     let tree = Tree::new();
     tree.pictures("UCSDped1/Train/Train001/{}.tif", 1, &[1; 3]);
     tree.pictures("UCSDped1/Test/Test001/{}.tif", 1, &[1; 9]);
-    tree.text("UCSDped1/Test/UCSDped1.m", "TestVideoFile{end+1}.gt_frame = [1:2, 5:6 9];\n");
+    tree.text("UCSDped1/Test/UCSDped1.m", "TestVideoFile{end+1}.gt_frame = [1:2, 5 : 6 9];\n");
     let dataset = tree.open("ped1");
     assert_eq!(labels(&dataset, "Test001", 9), [1, 1, 0, 0, 1, 1, 0, 0, 1]);
     assert!(dataset.masks(clip(&dataset, "Test001")).unwrap().is_none());

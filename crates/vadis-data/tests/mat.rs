@@ -1,5 +1,7 @@
 //! The `.mat` reader against files that scipy wrote (`scripts/mat_fixtures.py`), and against broken ones.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod trees;
 
 use std::fs;

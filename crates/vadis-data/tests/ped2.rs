@@ -1,5 +1,7 @@
 //! UCSD Ped2 as it is, restored by `$VADIS_DATA/ped2/unpack`; without it, a small tree of its layout.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +13,7 @@ use vadis_data::{CheckOptions, Dataset, OpenOptions, Split};
 /// Unpacks once; later runs reuse the folder, as `unpack` does itself.
 fn real() -> Option<PathBuf> {
     let script = Path::new(&std::env::var_os("VADIS_DATA")?).join("ped2/unpack");
-    let target =
-        std::env::var_os("VADIS_PED2").map_or_else(|| std::env::temp_dir().join("vadis-ped2"), PathBuf::from);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ped2");
     std::fs::create_dir_all(&target).unwrap();
     script.is_file().then(|| assert!(Command::new(&script).arg(&target).status().unwrap().success()))?;
     Some(target)

@@ -127,6 +127,7 @@ fn parse_ranges(path: &Path) -> Result<Vec<Vec<Range<u64>>>, DataError> {
         let inside =
             assigned.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(inside, _)| inside);
         let inside = inside.ok_or_else(|| DataError::line(path, number, "`[first:last]` was expected"))?;
+        let inside = inside.replace(": ", ":").replace(" :", ":");
         let parts = inside.split([',', ' ', ';']).filter(|part| !part.is_empty());
         let range = |part: &str| {
             let (first, last) = part.split_once(':').unwrap_or((part, part));
