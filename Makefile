@@ -51,4 +51,4 @@ bench: setup ## run the benchmarks
 
 clean: ## remove what was built and the demo's runs
 	cargo clean
-	rm -rf runs/demo runs/scene fuzz/target
+	rm -rf runs/demo runs/scene* fuzz/target
