@@ -109,7 +109,7 @@ impl Decoder {
     fn never_began(&mut self) -> VideoError {
         // The reason is complete only once the process has ended.
         let _ = self.process.finish(Duration::from_secs(2));
-        let reason = self.process.complaints().last();
+        let reason = self.process.complaints().first();
         let detail = reason.map_or_else(|| "no picture in it".to_owned(), |r| self.input.without_address(&r));
         VideoError::Unreadable { name: self.input.name.clone(), detail }
     }

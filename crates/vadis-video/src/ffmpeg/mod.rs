@@ -172,7 +172,10 @@ impl Input {
 
     /// A complaint without the address, which may hold a password, and without the prefix we gave.
     pub(crate) fn without_address(&self, complaint: &str) -> String {
-        complaint.replace(self.address.to_string_lossy().as_ref(), &self.name)
+        let complaint = complaint.replace(self.address.to_string_lossy().as_ref(), &self.name);
+        // Who says it stands before it already.
+        let named = complaint.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix(": "));
+        named.map_or(complaint.clone(), str::to_owned)
     }
 
     /// Gives a command this input, with the limits on what is read from it.

@@ -424,3 +424,82 @@ fn read_s(input: &mut impl Read) -> io::Result<i64> {
 fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A NUT stream of one raw video as FFmpeg 5.1 writes it; see `tests/scripts/nut.sh`.
+    const SAMPLE: &[u8] = include_bytes!("../../tests/fixtures/sample.nut");
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<(f64, Vec<u8>)>> {
+        let mut nut = NutReader::open(bytes, 1 << 16)?;
+        let mut frames = Vec::new();
+        while let Some(frame) = nut.next_frame()? {
+            frames.push((frame.time_s, frame.data));
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn reads_what_ffmpeg_writes() {
+        let nut = NutReader::open(SAMPLE, 1 << 16).unwrap();
+        assert_eq!(nut.size(), (8, 4));
+        let frames = read(SAMPLE).unwrap();
+        // Frame n at n² tenths of a second, its pixels 16·n.
+        assert_eq!(frames.len(), 12);
+        for (n, (time_s, data)) in frames.iter().enumerate() {
+            assert!((time_s - (n * n) as f64 / 10.0).abs() < 1e-12, "frame {n} at {time_s}");
+            assert!(data.iter().all(|&v| usize::from(v) == 16 * n) && data.len() == 32, "frame {n}");
+        }
+    }
+
+    #[test]
+    fn every_cut_is_an_end_or_an_error() {
+        let whole = read(SAMPLE).unwrap();
+        for length in 0..SAMPLE.len() {
+            match read(&SAMPLE[..length]) {
+                Ok(frames) => assert!(whole.starts_with(&frames)),
+                Err(e) => assert_eq!(e.kind(), io::ErrorKind::UnexpectedEof, "cut at {length}: {e}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_larger_than_allowed_is_refused() {
+        let mut nut = NutReader::open(SAMPLE, 31).unwrap();
+        assert_eq!(nut.next_frame().err().map(|e| e.kind()), Some(io::ErrorKind::InvalidData));
+    }
+
+    #[test]
+    fn numbers() {
+        for (bytes, value) in [(&[0u8][..], 0), (&[0x7F], 127), (&[0x81, 0], 128), (&[0xFF, 0x7F], 16_383)] {
+            assert_eq!(read_v(&mut &*bytes).unwrap(), value);
+        }
+        assert!(read_v(&mut &[0xFF; 11][..]).is_err());
+        let signed: Vec<i64> = (0u8..5).map(|v| read_s(&mut &[v][..]).unwrap()).collect();
+        assert_eq!(signed, [0, 1, -1, 2, -2]);
+        // 7 bits kept: the nearest time after half a range back from the last one.
+        assert_eq!(full_pts(5, 130, 7).unwrap(), 133);
+        assert_eq!(full_pts(127, 130, 7).unwrap(), 127);
+        assert_eq!(full_pts(128 + 9, 130, 7).unwrap(), 9);
+    }
+
+    proptest! {
+        #[test]
+        fn changed_bytes_never_panic(changes in prop::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..12)) {
+            let mut bytes = SAMPLE.to_vec();
+            changes.into_iter().for_each(|(at, value)| bytes[at] = value);
+            if let Ok(frames) = read(&bytes) {
+                prop_assert!(frames.iter().all(|(_, data)| data.len() <= 1 << 16));
+            }
+        }
+
+        #[test]
+        fn any_bytes_never_panic(tail in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = read(&[FILE_ID.as_slice(), &MAIN.to_be_bytes(), &tail].concat());
+        }
+    }
+}

@@ -73,7 +73,7 @@ pub(crate) fn probe(input: &Input, options: &ReadOptions) -> Result<Probed, Vide
         detail: detail.map_or_else(|| "it is not of a known kind".to_owned(), |d| input.without_address(&d)),
     };
     if !output.status.success() {
-        return Err(unreadable(output.complaints.last()));
+        return Err(unreadable(output.complaints.first()));
     }
     let answer: Answer = serde_json::from_slice(&output.stdout)
         .map_err(|e| VideoError::Protocol { command: "ffprobe".to_owned(), detail: e.to_string() })?;

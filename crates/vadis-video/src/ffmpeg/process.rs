@@ -121,12 +121,6 @@ impl Complaints {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&kept).lines().map(tidy).find(|line| !line.is_empty())
     }
-
-    /// The last such line: for a command that fails, the reason.
-    pub(crate) fn last(&self) -> Option<String> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).lines().rev().map(tidy).find(|line| !line.is_empty())
-    }
 }
 
 /// `[h264 @ 0x55…] text` becomes `h264: text`.
