@@ -10,9 +10,13 @@
 //! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
 
 mod error;
+mod frames;
 pub mod mle;
 mod model_file;
+mod patches;
 mod preset;
+mod projection;
+pub mod robust_pca;
 mod session;
 mod statistics;
 mod store;
@@ -23,6 +27,7 @@ use vadis_video::{Colour, Frame, Mask};
 pub use error::SystemError;
 pub use model_file::{ModelInfo, load_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
+pub use projection::Projection;
 pub use session::{LogRow, Progress, Session};
 pub use statistics::{ColumnStatistics, Statistics};
 pub use store::{FrameStore, FrameStoreWriter, StoredFrame};
@@ -158,9 +163,14 @@ pub struct Scene {
     pub ignore: Option<Mask>,
 }
 
+/// The processor, where networks run by default.
+pub fn cpu_device() -> burn::tensor::Device {
+    burn::tensor::Device::flex()
+}
+
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
-    &[&mle::Mle]
+    &[&mle::Mle, &robust_pca::RobustPca]
 }
 
 /// The method of that name.

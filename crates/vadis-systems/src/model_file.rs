@@ -64,3 +64,9 @@ pub(crate) fn metadata<'a>(file: &'a WeightFile, key: &str) -> Result<&'a str, S
         .map(String::as_str)
         .ok_or_else(|| SystemError::Model { reason: format!("its metadata has no `{key}`") })
 }
+
+/// A value of the file's metadata.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &WeightFile, key: &str) -> Result<T, SystemError> {
+    serde_json::from_str(metadata(file, key)?)
+        .map_err(|e| SystemError::Model { reason: format!("its `{key}`: {e}") })
+}

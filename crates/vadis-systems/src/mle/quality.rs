@@ -3,6 +3,8 @@
 //! All take the frame x and its reconstruction y as `[channels, height, width]` in [0, 1], and a mask of the
 //! pixels that count.
 
+use crate::patches::{Patches, Tables, box_blur};
+
 /// SSIM's constant C₃ = (0.03)²/2 (Wang et al., 2004): where a patch or a foreground has no more structure
 /// than the sensor's noise, correlation is noise too, and this keeps it near 1.
 const STRUCTURE_FLOOR: f64 = 4.5e-4;
@@ -51,7 +53,7 @@ impl QualityReference {
         let foreground = |v: &[f32]| v.iter().zip(&self.background).map(|(a, b)| a - b).collect::<Vec<f32>>();
         let columns = [
             1.0 - pearson(x, y, &self.counts, self.variance),
-            patches.worst_structure(x, y, channels),
+            worst_structure(&patches, x, y, channels, &self.counts),
             1.0 - structure(moments(&foreground(x), &foreground(y), &self.counts)),
             mse,
             patches.worst_mean(&error),
@@ -149,114 +151,26 @@ fn structure(m: Moments) -> f64 {
     (m.covariance() + STRUCTURE_FLOOR) / ((m.var_x() * m.var_y()).sqrt() + STRUCTURE_FLOOR)
 }
 
-/// All positions of a square patch, by integral images.
-struct Patches<'a> {
-    height: usize,
-    width: usize,
-    patch_height: usize,
-    patch_width: usize,
-    counts: &'a [f32],
-    area: Vec<f64>,
-}
-
-impl<'a> Patches<'a> {
-    fn new(height: usize, width: usize, patch: usize, counts: &'a [f32]) -> Self {
-        let area = integral(height, width, |i| f64::from(counts[i]));
-        Self { height, width, patch_height: patch.min(height), patch_width: patch.min(width), counts, area }
-    }
-
-    /// The largest mean over a patch of values that are 0 where nothing counts; patches of which less than
-    /// half counts are passed over.
-    fn worst_mean(&self, values: &[f32]) -> f64 {
-        let sums = integral(self.height, self.width, |i| f64::from(values[i]));
-        self.positions().map(|p| p.sum(&sums) / p.sum(&self.area)).fold(0.0, f64::max)
-    }
-
-    /// The largest 1 − structure over a patch, channels averaged.
-    fn worst_structure(&self, x: &[f32], y: &[f32], channels: usize) -> f64 {
-        let plane = self.height * self.width;
-        let mut loss = vec![0.0; self.positions().count()];
-        for c in 0..channels {
-            let (x, y) = (&x[c * plane..(c + 1) * plane], &y[c * plane..(c + 1) * plane]);
-            let table = |f: fn(f64, f64) -> f64| {
-                integral(self.height, self.width, |i| {
-                    f64::from(self.counts[i]) * f(f64::from(x[i]), f64::from(y[i]))
-                })
-            };
-            let tables = [
-                table(|a, _| a),
-                table(|_, b| b),
-                table(|a, _| a * a),
-                table(|_, b| b * b),
-                table(|a, b| a * b),
-            ];
-            for (slot, p) in loss.iter_mut().zip(self.positions()) {
-                let [x, y, xx, yy, xy] = [0, 1, 2, 3, 4].map(|t| p.sum(&tables[t]));
-                *slot += 1.0 - structure(Moments { n: p.sum(&self.area), x, y, xx, yy, xy });
-            }
-        }
-        loss.iter().fold(0.0f64, |worst, &l| worst.max(l / channels as f64))
-    }
-
-    fn positions(&self) -> impl Iterator<Item = Corners> + '_ {
-        let stride = self.width + 1;
-        let (ph, pw) = (self.patch_height, self.patch_width);
-        let half = (ph * pw) as f64 / 2.0;
-        (0..=self.height - ph)
-            .flat_map(move |row| (0..=self.width - pw).map(move |column| row * stride + column))
-            .map(move |a| Corners { a, b: a + pw, c: a + ph * stride, d: a + ph * stride + pw })
-            .filter(move |p| p.sum(&self.area) >= half)
-    }
-}
-
-/// Places of a rectangle's corners in an integral image.
-#[derive(Clone, Copy)]
-struct Corners {
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-}
-
-impl Corners {
-    fn sum(self, table: &[f64]) -> f64 {
-        table[self.d] - table[self.b] - table[self.c] + table[self.a]
-    }
-}
-
-/// Summed-area table, one row and column larger than the picture.
-fn integral(height: usize, width: usize, value: impl Fn(usize) -> f64) -> Vec<f64> {
-    let stride = width + 1;
-    let mut table = vec![0.0; (height + 1) * stride];
-    for row in 0..height {
-        let mut along = 0.0;
-        for column in 0..width {
-            along += value(row * width + column);
-            table[(row + 1) * stride + column + 1] = table[row * stride + column + 1] + along;
+/// The largest 1 − structure over a patch, channels averaged.
+fn worst_structure(patches: &Patches, x: &[f32], y: &[f32], channels: usize, counts: &[f32]) -> f64 {
+    let plane = counts.len();
+    let mut loss: Vec<f64> = Vec::new();
+    for c in 0..channels {
+        let (x, y) = (&x[c * plane..(c + 1) * plane], &y[c * plane..(c + 1) * plane]);
+        let table = |f: fn(f64, f64) -> f64| {
+            patches.table(|i| f64::from(counts[i]) * f(f64::from(x[i]), f64::from(y[i])))
+        };
+        let tables: Tables<5> =
+            [table(|a, _| a), table(|_, b| b), table(|a, _| a * a), table(|_, b| b * b), table(|a, b| a * b)];
+        let losses = patches.sums(&tables).map(|(n, [x, y, xx, yy, xy])| {
+            1.0 - structure(Moments { n, x, y, xx, yy, xy })
+        });
+        match c {
+            0 => loss = losses.collect(),
+            _ => loss.iter_mut().zip(losses).for_each(|(sum, l)| *sum += l),
         }
     }
-    table
-}
-
-/// Mean over a (2r+1)² neighbourhood, clipped at the border.
-fn box_blur(values: &[f32], height: usize, width: usize, radius: usize) -> Vec<f32> {
-    let table = integral(height, width, |i| f64::from(values[i]));
-    let stride = width + 1;
-    let mut out = Vec::with_capacity(values.len());
-    for row in 0..height {
-        let (top, bottom) = (row.saturating_sub(radius), (row + radius + 1).min(height));
-        for column in 0..width {
-            let (left, right) = (column.saturating_sub(radius), (column + radius + 1).min(width));
-            let corners = Corners {
-                a: top * stride + left,
-                b: top * stride + right,
-                c: bottom * stride + left,
-                d: bottom * stride + right,
-            };
-            out.push((corners.sum(&table) / ((bottom - top) * (right - left)) as f64).max(0.0) as f32);
-        }
-    }
-    out
+    loss.iter().fold(0.0f64, |worst, &l| worst.max(l / channels as f64))
 }
 
 #[cfg(test)]

@@ -12,12 +12,10 @@ use vadis_video::{Colour, Frame};
 use super::network::Autoencoder;
 use super::quality::{Quality, QualityReference};
 use super::{MleConfig, ScoreKind};
-use crate::model_file::metadata;
+use crate::frames::to_unit;
+use crate::model_file::parse;
 use crate::store::check_format;
 use crate::{Explanation, FrameStore, InputFormat, Model, Scored, Scorer, Statistics, SystemError};
-
-/// What ignored pixels are set to, in the picture and for the network.
-const NEUTRAL: f32 = 0.5;
 
 /// A trained `mle` model.
 #[derive(Debug)]
@@ -27,22 +25,6 @@ pub struct MleModel {
     network: Autoencoder,
     reference: QualityReference,
     statistics: Statistics,
-}
-
-/// Bytes of frames as `[channels, height, width]` in [0, 1] one after another, ignored pixels neutral.
-pub(super) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
-    let channels = format.colour.channels();
-    let plane = format.width * format.height;
-    let mut out = vec![0.0f32; bytes.len()];
-    for (frame, planes) in bytes.chunks_exact(channels * plane).zip(out.chunks_exact_mut(channels * plane)) {
-        for (c, values) in planes.chunks_exact_mut(plane).enumerate() {
-            let pixels = frame[c..].iter().step_by(channels);
-            for ((value, &byte), &count) in values.iter_mut().zip(pixels).zip(counts) {
-                *value = if count > 0.0 { f32::from(byte) / 255.0 } else { NEUTRAL };
-            }
-        }
-    }
-    out
 }
 
 impl MleModel {
@@ -133,11 +115,6 @@ impl MleModel {
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(file: &WeightFile, key: &str) -> Result<T, SystemError> {
-    serde_json::from_str(metadata(file, key)?)
-        .map_err(|e| SystemError::Model { reason: format!("its `{key}`: {e}") })
 }
 
 fn frame_variance(x: &[f32]) -> f64 {

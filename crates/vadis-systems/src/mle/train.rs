@@ -17,18 +17,15 @@ use vadis_nn::{NnError, tensor_values};
 use super::MleConfig;
 use super::network::Autoencoder;
 use super::quality::QualityReference;
-use super::score::{MleModel, to_unit};
+use super::score::MleModel;
+use crate::frames::{CALIBRATION_FRAMES, background, calibrate, counts_of, spread, to_unit};
 use crate::model_file::metadata;
-use crate::{ColumnStatistics, FrameStore, InputFormat, LogRow, Progress, Session, Statistics, SystemError};
+use crate::{FrameStore, LogRow, Progress, Session, SystemError};
 
 /// Fewer frames than this tell nothing of what is usual.
 const MIN_FRAMES: usize = 16;
 /// Wall seconds between checkpoints.
 const CHECKPOINT_EVERY_S: f64 = 60.0;
-/// Frames that the median background is taken over; odd, so that the median is one of them.
-const BACKGROUND_FRAMES: usize = 201;
-/// Frames that the score statistics are taken over.
-const CALIBRATION_FRAMES: usize = 2000;
 /// Less explained variance than this at the end: the output hardly depends on the input any more.
 const COLLAPSE_EXPLAINED: f64 = 0.05;
 
@@ -42,7 +39,7 @@ pub(super) fn train(
     if places.len() < MIN_FRAMES {
         return Err(SystemError::TooFewFrames { got: places.len(), needed: MIN_FRAMES, system: "mle" });
     }
-    let counts = counts(footage.format(), session);
+    let counts = counts_of(footage.format(), session.ignore.as_ref());
     let background = background(footage, &places, &counts)?;
     let mut trainer = Trainer::start(config, footage, places.len(), session)?;
     trainer.run(footage, &places, &counts, session)?;
@@ -50,7 +47,7 @@ pub(super) fn train(
     let calibration = if held_out.is_empty() { &places } else { &held_out };
     let label = if held_out.is_empty() { "training" } else { "held-out" };
     let network = trainer.network.clone();
-    calibrate(config, footage, network, (calibration, label), (background, counts), session)
+    finish(config, footage, network, (calibration, label), (background, counts), session)
 }
 
 /// Places to train on, and the last `holdout` of each source.
@@ -65,34 +62,6 @@ fn split(footage: &FrameStore, holdout: f64) -> (Vec<usize>, Vec<usize>) {
         start += clip.len();
     }
     (train, held)
-}
-
-/// 1 for each pixel that counts.
-fn counts(format: InputFormat, session: &Session<'_>) -> Vec<f32> {
-    match &session.ignore {
-        Some(mask) => mask.data.iter().map(|&v| if v == 0 { 1.0 } else { 0.0 }).collect(),
-        None => vec![1.0; format.width * format.height],
-    }
-}
-
-/// Per-pixel median over frames spread evenly, as the network sees them.
-fn background(footage: &FrameStore, places: &[usize], counts: &[f32]) -> Result<Vec<f32>, SystemError> {
-    let chosen: Vec<usize> = spread(places, BACKGROUND_FRAMES);
-    let format = footage.format();
-    let frames = to_unit(&footage.read(&chosen)?, format, counts);
-    let size = format.frame_bytes();
-    let mut values = vec![0.0f32; chosen.len()];
-    let median = |pixel: usize| {
-        values.iter_mut().enumerate().for_each(|(i, v)| *v = frames[i * size + pixel]);
-        let middle = values.len() / 2;
-        *values.select_nth_unstable_by(middle, f32::total_cmp).1
-    };
-    Ok((0..size).map(median).collect())
-}
-
-fn spread(places: &[usize], count: usize) -> Vec<usize> {
-    let count = count.min(places.len());
-    (0..count).map(|i| places[i * places.len() / count]).collect()
 }
 
 /// Everything that changes from step to step, and all that a checkpoint holds.
@@ -335,52 +304,27 @@ fn set_weight(segment: &mut Segment, values: Vec<f32>) {
 }
 
 /// The finished model: what is usual, and how its columns lie, on the calibration footage.
-fn calibrate(
+fn finish(
     config: &MleConfig,
     footage: &FrameStore,
     network: Autoencoder,
-    (places, label): (&[usize], &str),
+    (places, footage_kind): (&[usize], &str),
     (background, counts): (Vec<f32>, Vec<f32>),
     session: &mut Session<'_>,
 ) -> Result<MleModel, SystemError> {
     let format = footage.format();
-    let chosen = spread(places, CALIBRATION_FRAMES);
-    let plane = format.width * format.height;
     let reference = QualityReference {
         shape: [format.colour.channels(), format.height, format.width],
         background,
-        usual_error: vec![0.0; plane],
+        usual_error: vec![0.0; format.width * format.height],
         counts,
         variance: 0.0,
         patch: config.patch,
     };
     let mut model = MleModel::new(config.clone(), format, network, reference);
-    let explained = model.learn_usual_error(footage, &chosen)?;
-    let mut columns = vec![Vec::with_capacity(chosen.len()); 1 + crate::Model::indicators(&model).len()];
-    let mut heats = Vec::new();
-    {
-        let mut scorer = crate::Model::scorer(&model);
-        for (i, part) in chosen.chunks(32).enumerate() {
-            let frames = part.iter().map(|&p| footage.frame(p)).collect::<Result<Vec<_>, _>>()?;
-            let mut scored = Vec::with_capacity(frames.len());
-            scorer.push(&frames, &mut scored)?;
-            for s in &scored {
-                columns[0].push(s.score);
-                s.indicators.iter().zip(&mut columns[1..]).for_each(|(v, column)| column.push(*v));
-                heats.extend(s.heat.iter().step_by(37).map(|&h| f64::from(h)));
-            }
-            let done = (i * 32 + part.len()) as u64;
-            let total = chosen.len() as u64;
-            (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
-        }
-    }
-    let names = std::iter::once("score").chain(crate::Model::indicators(&model).iter().copied());
-    model.set_statistics(Statistics {
-        footage: label.to_owned(),
-        frames: chosen.len(),
-        columns: names.zip(&columns).map(|(name, values)| ColumnStatistics::of(name, values)).collect(),
-        heat: ColumnStatistics::of("heat", &heats),
-    });
+    let explained = model.learn_usual_error(footage, &spread(places, CALIBRATION_FRAMES))?;
+    let statistics = calibrate(&model, footage, places, footage_kind, session)?;
+    model.set_statistics(statistics);
     if explained < COLLAPSE_EXPLAINED {
         session.notes.push(format!(
             "the latents have collapsed: the network explains {:.1} % of the frames' variance about their \

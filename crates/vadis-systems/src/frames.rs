@@ -1,0 +1,101 @@
+//! What the systems share in reading footage: bytes to numbers, the median background, score statistics.
+
+use vadis_video::{Frame, Mask};
+
+use crate::{ColumnStatistics, FrameStore, InputFormat, Model, Progress, Session, Statistics, SystemError};
+
+/// What ignored pixels are set to, in the picture and for the network.
+const NEUTRAL: f32 = 0.5;
+/// Frames that the median background is taken over; odd, so that the median is one of them.
+const BACKGROUND_FRAMES: usize = 201;
+/// Frames that the score statistics are taken over.
+pub(crate) const CALIBRATION_FRAMES: usize = 2000;
+/// Frames scored together while calibrating.
+const CHUNK: usize = 32;
+
+/// 1 for each pixel that counts, 0 for those ignored.
+pub(crate) fn counts_of(format: InputFormat, ignore: Option<&Mask>) -> Vec<f32> {
+    match ignore {
+        Some(mask) => mask.data.iter().map(|&v| if v == 0 { 1.0 } else { 0.0 }).collect(),
+        None => vec![1.0; format.width * format.height],
+    }
+}
+
+/// Bytes of frames as `[channels, height, width]` in [0, 1] one after another, ignored pixels neutral.
+pub(crate) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
+    let channels = format.colour.channels();
+    let plane = format.width * format.height;
+    let mut out = vec![0.0f32; bytes.len()];
+    for (frame, planes) in bytes.chunks_exact(channels * plane).zip(out.chunks_exact_mut(channels * plane)) {
+        for (c, values) in planes.chunks_exact_mut(plane).enumerate() {
+            let pixels = frame[c..].iter().step_by(channels);
+            for ((value, &byte), &count) in values.iter_mut().zip(pixels).zip(counts) {
+                *value = if count > 0.0 { f32::from(byte) / 255.0 } else { NEUTRAL };
+            }
+        }
+    }
+    out
+}
+
+/// Values in [0, 1] as bytes.
+pub(crate) fn grey_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+}
+
+/// At most `count` of `places`, evenly spread.
+pub(crate) fn spread(places: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(places.len());
+    (0..count).map(|i| places[i * places.len() / count]).collect()
+}
+
+/// Per-pixel median over frames spread evenly, as a network sees them.
+pub(crate) fn background(
+    footage: &FrameStore,
+    places: &[usize],
+    counts: &[f32],
+) -> Result<Vec<f32>, SystemError> {
+    let chosen = spread(places, BACKGROUND_FRAMES);
+    let format = footage.format();
+    let frames = to_unit(&footage.read(&chosen)?, format, counts);
+    let size = format.frame_bytes();
+    let mut values = vec![0.0f32; chosen.len()];
+    let median = |pixel: usize| {
+        values.iter_mut().enumerate().for_each(|(i, v)| *v = frames[i * size + pixel]);
+        let middle = values.len() / 2;
+        *values.select_nth_unstable_by(middle, f32::total_cmp).1
+    };
+    Ok((0..size).map(median).collect())
+}
+
+/// How the model's columns and its heat lie on frames spread over `places`; `footage_kind` says what those are.
+pub(crate) fn calibrate(
+    model: &dyn Model,
+    footage: &FrameStore,
+    places: &[usize],
+    footage_kind: &str,
+    session: &mut Session<'_>,
+) -> Result<Statistics, SystemError> {
+    let chosen = spread(places, CALIBRATION_FRAMES);
+    let mut columns = vec![Vec::with_capacity(chosen.len()); 1 + model.indicators().len()];
+    let mut heats = Vec::new();
+    let mut scorer = model.scorer();
+    let mut scored = Vec::with_capacity(CHUNK);
+    for (i, part) in chosen.chunks(CHUNK).enumerate() {
+        let frames = part.iter().map(|&p| footage.frame(p)).collect::<Result<Vec<Frame>, _>>()?;
+        scorer.push(&frames, &mut scored)?;
+        for s in scored.drain(..) {
+            columns[0].push(s.score);
+            s.indicators.iter().zip(&mut columns[1..]).for_each(|(v, column)| column.push(*v));
+            heats.extend(s.heat.iter().step_by(37).map(|&h| f64::from(h)));
+        }
+        let (done, total) = ((i * CHUNK + part.len()) as u64, chosen.len() as u64);
+        (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
+    }
+    let names = std::iter::once("score").chain(model.indicators().iter().copied());
+    Ok(Statistics {
+        footage: footage_kind.to_owned(),
+        frames: chosen.len(),
+        columns: names.zip(&columns).map(|(name, values)| ColumnStatistics::of(name, values)).collect(),
+        heat: ColumnStatistics::of("heat", &heats),
+    })
+}

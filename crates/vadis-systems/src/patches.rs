@@ -1,0 +1,90 @@
+//! Square patches of a picture, by summed-area tables: local maxima beat means wherever anomalies are small.
+
+/// Sums of several values over every rectangle.
+pub(crate) type Tables<const N: usize> = [Vec<f64>; N];
+
+/// Every position of a square patch at which at least half of the patch counts.
+pub(crate) struct Patches {
+    height: usize,
+    width: usize,
+    /// Upper left corners that qualify, with the area that counts.
+    places: Vec<(Corners, f64)>,
+}
+
+impl Patches {
+    /// Patches of side `patch` (smaller where the picture is) over a `height`×`width` picture; `counts` is 1 where
+    /// a pixel counts.
+    pub(crate) fn new(height: usize, width: usize, patch: usize, counts: &[f32]) -> Self {
+        let (ph, pw) = (patch.min(height), patch.min(width));
+        let area = integral(height, width, |i| f64::from(counts[i]));
+        let half = (ph * pw) as f64 / 2.0;
+        let corners = (0..=height - ph)
+            .flat_map(|top| (0..=width - pw).map(move |left| Corners::new(width, top, left, top + ph, left + pw)));
+        let places = corners.map(|c| (c, c.sum(&area))).filter(|(_, area)| *area >= half).collect();
+        Self { height, width, places }
+    }
+
+    /// A table of the values that `value` gives for each pixel.
+    pub(crate) fn table(&self, value: impl Fn(usize) -> f64) -> Vec<f64> {
+        integral(self.height, self.width, value)
+    }
+
+    /// For every patch, the area that counts and the sums of the tables.
+    pub(crate) fn sums<'a, const N: usize>(
+        &'a self,
+        tables: &'a Tables<N>,
+    ) -> impl Iterator<Item = (f64, [f64; N])> + 'a {
+        self.places.iter().map(|(corners, area)| (*area, std::array::from_fn(|t| corners.sum(&tables[t]))))
+    }
+
+    /// The largest mean over a patch, of values that are 0 wherever a pixel does not count.
+    pub(crate) fn worst_mean(&self, values: &[f32]) -> f64 {
+        let table = [self.table(|i| f64::from(values[i]))];
+        self.sums(&table).map(|(area, [sum])| sum / area).fold(0.0, f64::max)
+    }
+}
+
+/// Places of a rectangle's corners in a summed-area table.
+#[derive(Debug, Clone, Copy)]
+struct Corners([usize; 4]);
+
+impl Corners {
+    fn new(width: usize, top: usize, left: usize, bottom: usize, right: usize) -> Self {
+        let at = |row: usize, column: usize| row * (width + 1) + column;
+        Self([at(top, left), at(top, right), at(bottom, left), at(bottom, right)])
+    }
+
+    fn sum(self, table: &[f64]) -> f64 {
+        let [a, b, c, d] = self.0;
+        table[d] - table[b] - table[c] + table[a]
+    }
+}
+
+/// Summed-area table, one row and column larger than the picture.
+fn integral(height: usize, width: usize, value: impl Fn(usize) -> f64) -> Vec<f64> {
+    let stride = width + 1;
+    let mut table = vec![0.0; (height + 1) * stride];
+    for row in 0..height {
+        let mut along = 0.0;
+        for column in 0..width {
+            along += value(row * width + column);
+            table[(row + 1) * stride + column + 1] = table[row * stride + column + 1] + along;
+        }
+    }
+    table
+}
+
+/// Mean over a (2·`radius` + 1)² neighbourhood, clipped at the border.
+pub(crate) fn box_blur(values: &[f32], height: usize, width: usize, radius: usize) -> Vec<f32> {
+    let table = integral(height, width, |i| f64::from(values[i]));
+    let mut out = Vec::with_capacity(values.len());
+    for row in 0..height {
+        let (top, bottom) = (row.saturating_sub(radius), (row + radius + 1).min(height));
+        for column in 0..width {
+            let (left, right) = (column.saturating_sub(radius), (column + radius + 1).min(width));
+            let sum = Corners::new(width, top, left, bottom, right).sum(&table);
+            out.push((sum / ((bottom - top) * (right - left)) as f64).max(0.0) as f32);
+        }
+    }
+    out
+}

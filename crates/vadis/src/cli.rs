@@ -1,0 +1,315 @@
+//! The command line as clap sees it. Lowered to validated types by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// vadis finds what does not belong in video.
+#[derive(Debug, Parser)]
+#[command(name = "vadis", version, about, long_about = None, propagate_version = true, after_help = "\
+Examples:
+  vadis scan footage.mp4                     unlabelled footage → ranked strange moments and a report
+  vadis train --system mle day.mp4 -o m.safetensors
+  vadis score -m m.safetensors tonight.mp4 -o runs/tonight
+  vadis eval runs/tonight --labels labels.csv
+  vadis doctor                               is everything there?")]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Machine-readable result on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Threads to use; all cores by default
+    #[arg(long, global = true, value_name = "N", env = "VADIS_THREADS")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// What vadis does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find the strange moments in unlabelled footage
+    #[command(after_help = "\
+Examples:
+  vadis scan footage.mp4
+  vadis scan day1.mp4 day2.mp4 -o runs/days --ignore 0,0,100%,8%
+  vadis scan frames/ --image-fps 10 --system robust-pca
+  vadis scan footage.mp4 --set epochs=12 --set entropy_weight=0.02")]
+    Scan(ScanArgs),
+    /// Learn what is normal and keep the model
+    #[command(after_help = "\
+Examples:
+  vadis train --system mle normal/ -o camera.safetensors
+  vadis train --system mle normal/ -o camera.safetensors --set holdout=0.2 --seed 1")]
+    Train(TrainArgs),
+    /// Score footage with a model
+    #[command(after_help = "\
+Examples:
+  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight
+  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h")]
+    Score(ScoreArgs),
+    /// Measure a run, or any scores, against labels
+    #[command(after_help = "\
+Labels: `video,frame,label` as CSV, or one 0/1 a line for a single video, or .npy; 1 is abnormal.
+
+Examples:
+  vadis eval runs/tonight --labels labels.csv
+  vadis eval scores.npy --labels labels.txt --ladder
+  vadis eval runs/ped2 --dataset ped2 --root /data/ped2")]
+    Eval(EvalArgs),
+    /// Rebuild the report of a run; several runs: side by side
+    Report(ReportArgs),
+    /// Benchmark data, and synthetic scenes
+    Data(DataArgs),
+    /// What a model was trained on, with what, how it did
+    Info(InfoArgs),
+    /// Check ffmpeg, the processor, devices and versions
+    Doctor,
+    /// Print a completion script for your shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where footage comes from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Video files, folders of videos or of numbered images, stream addresses
+    #[arg(required = true, value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub(crate) sources: Vec<String>,
+    /// Frames a second of image folders
+    #[arg(long, value_name = "FPS", default_value_t = 10.0)]
+    pub(crate) image_fps: f64,
+    /// Give up when a source sends nothing for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) timeout: f64,
+    /// Read at most so many frames of each source (a stream has no end of its own)
+    #[arg(long, value_name = "N")]
+    pub(crate) max_frames: Option<u64>,
+}
+
+/// Which system, and how it learns.
+#[derive(Debug, Args)]
+pub(crate) struct SystemArgs {
+    /// Start from the paper's settings, those for a CPU, or those for a test
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t = PresetArg::Cpu)]
+    pub(crate) preset: PresetArg,
+    /// Override a setting; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Everything random follows from it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Go on where an interrupted run stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Replace what is there
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) force: bool,
+    /// Leave a part of the picture out: `x,y,width,height` in pixels or %, or a polygon `x,y;x,y;x,y`
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub(crate) ignore: Vec<String>,
+    /// Where networks run
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
+}
+
+/// `--preset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetArg {
+    /// The paper's settings
+    Paper,
+    /// As good as minutes on two cores allow
+    Cpu,
+    /// Seconds, for tests
+    Tiny,
+}
+
+/// How scores become events.
+#[derive(Debug, Args)]
+pub(crate) struct DecisionArgs {
+    /// mad:3, offset:0.05, quantile:0.99, alarms:1/h (on normal footage) or fixed:0.2
+    #[arg(long, value_name = "RULE", default_value = "mad:3")]
+    pub(crate) threshold: String,
+    /// none, median:5s, gaussian:3, ema:8, causal_median:5s (frames, or seconds with s)
+    #[arg(long, value_name = "FILTER", default_value = "median:5s")]
+    pub(crate) smoothing: String,
+    /// none, training, per_video or causal
+    #[arg(long, value_name = "RULE", default_value = "none")]
+    pub(crate) normalisation: String,
+    /// Shortest event
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub(crate) min_event: f64,
+    /// Events nearer than this are one
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub(crate) merge: f64,
+}
+
+/// `vadis scan`.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Folder to write [default: runs/<name of the first source>]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Which system
+    #[arg(long, value_name = "S", default_value = "mle")]
+    pub(crate) system: String,
+    #[command(flatten)]
+    pub(crate) learn: SystemArgs,
+    #[command(flatten)]
+    pub(crate) decision: DecisionArgs,
+    /// Also write overlay.mp4: the footage with heat map and score
+    #[arg(long)]
+    pub(crate) overlay: bool,
+}
+
+/// `vadis train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Which system
+    #[arg(long, value_name = "S")]
+    pub(crate) system: String,
+    /// Model file to write
+    #[arg(short, long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) learn: SystemArgs,
+}
+
+/// `vadis score`.
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Model to score with
+    #[arg(short, long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
+    pub(crate) model: PathBuf,
+    /// Folder to write
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) decision: DecisionArgs,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Also write overlay.mp4: the footage with heat map and score
+    #[arg(long)]
+    pub(crate) overlay: bool,
+}
+
+/// `vadis eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// A run directory, a scores.csv, or a .npy of one video's scores
+    #[arg(value_name = "DIR|SCORES", value_hint = ValueHint::AnyPath)]
+    pub(crate) scores: PathBuf,
+    /// Frame labels, 1 is abnormal
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "dataset")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Take labels (and masks) from a benchmark's own files
+    #[arg(long, value_name = "NAME", conflicts_with = "labels", requires = "root")]
+    pub(crate) dataset: Option<String>,
+    /// Where that benchmark lies
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub(crate) root: Option<PathBuf>,
+    /// Pixel masks, a folder of pictures for each video: adds RBDC, TBDC and the pixel criterion
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) masks: Option<PathBuf>,
+    /// The same score under every normalisation, smoothing and edge rule
+    #[arg(long)]
+    pub(crate) ladder: bool,
+    /// Further columns to set beside the score
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) beside: Vec<String>,
+    /// The column that is the score
+    #[arg(long, value_name = "COLUMN", default_value = "score")]
+    pub(crate) column: String,
+    /// Smoothing of the paper's protocol; the causal one takes the same width, looking back only
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) smoothing: Option<String>,
+    /// Settings were chosen by these labels: every figure says so
+    #[arg(long)]
+    pub(crate) tuned_on_test: bool,
+}
+
+/// `vadis report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Run directories
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Page to write for several runs [default: comparison.html]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Also write overlay.mp4 into each run
+    #[arg(long)]
+    pub(crate) overlay: bool,
+}
+
+/// `vadis data`.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+/// What `vadis data` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// The benchmark layouts that are known
+    List,
+    /// Is a benchmark complete? Counts clips, frames, masks and labels
+    Check {
+        /// Its name, see `vadis data list`
+        #[arg(long, value_name = "NAME")]
+        dataset: String,
+        /// Where it lies
+        #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+        root: PathBuf,
+        /// One of its label sets
+        #[arg(long, value_name = "SET")]
+        labels: Option<String>,
+        /// One of its subsets
+        #[arg(long, value_name = "SUBSET")]
+        subset: Option<String>,
+        /// Count the frames of videos by decoding them (slow, exact)
+        #[arg(long)]
+        decode: bool,
+    },
+    /// Make a synthetic street scene with labelled anomalies
+    #[command(after_help = "\
+Examples:
+  vadis data synth -o scene --minutes 10 --seed 3
+  vadis data synth -o normal --minutes 10 --normal")]
+    Synth {
+        /// Folder to write: video, labels.csv, kinds.csv, masks
+        #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: PathBuf,
+        /// Length
+        #[arg(long, value_name = "MINUTES")]
+        minutes: Option<f64>,
+        /// Everything random follows from it
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        /// Only the normal street
+        #[arg(long)]
+        normal: bool,
+    },
+}
+
+/// `vadis info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Model file
+    #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
+    pub(crate) model: PathBuf,
+}

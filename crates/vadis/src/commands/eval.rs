@@ -1,0 +1,226 @@
+//! `vadis eval`: a run, or any scores, against labels.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vadis::Failure;
+use vadis::data::{Dataset, OpenOptions, Split, labels::read_labels};
+use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
+use vadis::eval::metrics::Edges;
+use vadis::eval::normalise::TrainingStatistics;
+use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, ScoreProtocol, evaluate};
+use vadis::eval::run::{Figure, Protocol, RunInfo, ScoreTable, read_events, write_labels};
+use vadis::eval::smooth::{Smoothing, SmoothingKind, SmoothingSpec};
+use vadis::report::{ReportOptions, write_report};
+use vadis::systems::load_model;
+use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
+
+use super::scan::MODEL;
+use super::{Output, parse, report::check_run, usage};
+use crate::cli::EvalArgs;
+
+type Labels = BTreeMap<String, Vec<u8>>;
+
+pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
+    let folder = args.scores.is_dir().then_some(args.scores.as_path());
+    if let Some(folder) = folder {
+        check_run(folder)?;
+    }
+    let table = read_scores(&args.scores)?;
+    let dataset = open_dataset(args)?;
+    let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
+    let options = options(args, folder, &stated)?;
+    let mut evaluation = judge(&table, &labels, folder, &options)?;
+    if let Some(folder) = folder {
+        let protocol = &evaluation.protocols[0].protocol.clone();
+        evaluation.metrics.figures.extend(localise(args, dataset.as_ref(), &table, folder, protocol)?);
+        evaluation.metrics.write(&folder.join("metrics.json"))?;
+        write_labels(&folder.join("labels.csv"), &labels)?;
+        write_report(folder, &ReportOptions::default())?;
+    }
+    output.result(&describe(&evaluation), &serde_json::json!(evaluation))
+}
+
+fn read_scores(path: &Path) -> Result<ScoreTable, Failure> {
+    let file = if path.is_dir() { path.join("scores.csv") } else { path.to_owned() };
+    let is_npy = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"));
+    Ok(if is_npy { ScoreTable::read_npy(&file)? } else { ScoreTable::read(&file)? })
+}
+
+fn open_dataset(args: &EvalArgs) -> Result<Option<Dataset>, Failure> {
+    match (&args.dataset, &args.root) {
+        (Some(key), Some(root)) => Ok(Some(Dataset::open(key, root, &OpenOptions::default())?)),
+        _ => Ok(None),
+    }
+}
+
+/// Labels of every scored video that has them, and where they came from.
+fn find_labels(
+    args: &EvalArgs,
+    dataset: Option<&Dataset>,
+    table: &ScoreTable,
+) -> Result<(Labels, String), Failure> {
+    let mut labels = Labels::new();
+    if let Some(dataset) = dataset {
+        for video in &table.videos {
+            let clip = dataset.split(Split::Test).find(|clip| clip.name == video.video);
+            let found = clip.map(|clip| dataset.labels(clip, video.rows.len())).transpose()?.flatten();
+            labels.extend(found.map(|found| (video.video.clone(), found)));
+        }
+        if labels.is_empty() {
+            return Err(usage(format!("no scored video is a test clip of {}", dataset.key)));
+        }
+        return Ok((labels, format!("{} {}", dataset.key, dataset.label_set)));
+    }
+    let path = args.labels.as_deref().ok_or_else(|| usage("--labels or --dataset is needed"))?;
+    let file = read_labels(path)?;
+    file.check_videos(table.videos.iter().map(|v| v.video.as_str()))?;
+    for video in &table.videos {
+        if !file.named || file.find(&video.video).is_some() {
+            labels.insert(video.video.clone(), file.of(&video.video, video.rows.len())?.to_vec());
+        }
+    }
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    Ok((labels, name))
+}
+
+fn options(args: &EvalArgs, folder: Option<&Path>, labels: &str) -> Result<EvalOptions, Failure> {
+    let mut options = EvalOptions::mle(labels);
+    if folder.is_none() {
+        // Of scores from elsewhere nothing is known: they are taken as they are.
+        options.paper = ScoreProtocol { name: "paper".to_owned(), ..ScoreProtocol::raw() };
+        options.causal = ScoreProtocol { name: "causal".to_owned(), ..ScoreProtocol::raw() };
+    }
+    if args.column != "score" {
+        options.paper.column.clone_from(&args.column);
+        options.causal.column.clone_from(&args.column);
+    }
+    if let Some(text) = &args.smoothing {
+        options.paper.smoothing = parse("--smoothing", text)?;
+        options.causal.smoothing = looking_back(options.paper.smoothing);
+    }
+    (options.paper.edges, options.causal.edges) = (Edges::Keep, Edges::Keep);
+    (options.paper.tuned_on_test, options.causal.tuned_on_test) = (args.tuned_on_test, args.tuned_on_test);
+    options.ladder = args.ladder;
+    options.sanity_columns.clone_from(&args.beside);
+    options.training = folder.and_then(|f| training_statistics(&f.join(MODEL), &args.column));
+    Ok(options)
+}
+
+/// The same filter as a live camera can have it.
+fn looking_back(spec: SmoothingSpec) -> SmoothingSpec {
+    match spec {
+        SmoothingSpec::Seconds { kind: SmoothingKind::Median, seconds } => {
+            SmoothingSpec::Seconds { kind: SmoothingKind::CausalMedian, seconds }
+        }
+        SmoothingSpec::Seconds { kind: SmoothingKind::Gaussian, seconds } => {
+            SmoothingSpec::Seconds { kind: SmoothingKind::Ema, seconds }
+        }
+        SmoothingSpec::Frames(Smoothing::Median(width)) => SmoothingSpec::Frames(Smoothing::CausalMedian(width)),
+        SmoothingSpec::Frames(Smoothing::Gaussian(sigma)) => SmoothingSpec::Frames(Smoothing::Ema(sigma)),
+        causal => causal,
+    }
+}
+
+/// How the column lies on the footage that the run's own model learnt.
+fn training_statistics(model: &PathBuf, column: &str) -> Option<TrainingStatistics> {
+    let (model, _) = load_model(model).ok()?;
+    model.statistics().column(column).map(|c| TrainingStatistics { mean: c.mean, std: c.std })
+}
+
+fn judge(
+    table: &ScoreTable,
+    labels: &Labels,
+    folder: Option<&Path>,
+    options: &EvalOptions,
+) -> Result<Evaluation, Failure> {
+    let Some(folder) = folder else { return Ok(evaluate(table, labels, None, options)?) };
+    let run = RunInfo::read(&folder.join("run.json"))?;
+    let events_file = folder.join("events.csv");
+    let events = if events_file.exists() { read_events(&events_file)? } else { Vec::new() };
+    let run = run.decision.as_ref().map(|decision| EventRun { events: &events, decision });
+    Ok(evaluate(table, labels, run, options)?)
+}
+
+/// RBDC, TBDC and the pixel criterion, where there are a heat map and masks.
+fn localise(
+    args: &EvalArgs,
+    dataset: Option<&Dataset>,
+    table: &ScoreTable,
+    folder: &Path,
+    protocol: &Protocol,
+) -> Result<Vec<Figure>, Failure> {
+    let heat_file = folder.join("heat.mkv");
+    let info = RunInfo::read(&folder.join("run.json"))?;
+    let own = args.masks.as_ref().map(|root| Dataset::open("folder", root, &OpenOptions::default())).transpose()?;
+    let (Some(heat), true, Some(truth)) = (info.heat, heat_file.exists(), dataset.or(own.as_ref())) else {
+        return Ok(Vec::new());
+    };
+    let size = (heat.width as usize, heat.height as usize);
+    let format = FrameFormat { size: None, colour: Colour::Grey };
+    let mut frames = FrameReader::open(&Source::file(&heat_file), &format, &ReadOptions::default())?;
+    let unit = (heat.scale / 255.0) as f32;
+    let min_area = (size.0 * size.1).div_ceil(512);
+    let mut localiser = Localiser::new(heat.threshold as f32, min_area);
+    let mut masked = false;
+    for video in &table.videos {
+        let clip = truth.split(Split::Test).find(|clip| clip.name == video.video);
+        let mut masks = clip.map(|clip| truth.masks(clip)).transpose()?.flatten();
+        for _ in &video.rows {
+            let Some(frame) = frames.next().transpose()? else { break };
+            let mask = masks.as_mut().and_then(Iterator::next).transpose()?;
+            if masks.is_none() {
+                continue;
+            }
+            masked = true;
+            let data: Vec<f32> = frame.data.iter().map(|&v| f32::from(v) * unit).collect();
+            let map = HeatMap::new(size.0, size.1, &data)?;
+            let mask = mask.as_ref().map(|m| TruthMask::new(m.width, m.height, &m.data)).transpose()?;
+            localiser.push(&video.video, &map, mask.as_ref());
+        }
+    }
+    Ok(if masked { localiser.figures(protocol) } else { Vec::new() })
+}
+
+fn describe(evaluation: &Evaluation) -> String {
+    let mut text = String::new();
+    for report in &evaluation.protocols {
+        let p = &report.protocol;
+        let tuned = if p.tuned_on_test { ", tuned on test" } else { "" };
+        text += &format!(
+            "{}: column {}, normalisation {}, smoothing {}, edges {}, labels {}{tuned}\n",
+            p.name, p.score, p.normalisation, p.smoothing, p.edges, p.labels
+        );
+        for figure in evaluation.metrics.figures.iter().filter(|f| f.protocol.name == p.name) {
+            text += &row(figure);
+        }
+    }
+    let named = |f: &&Figure| evaluation.protocols.iter().all(|r| r.protocol.name != f.protocol.name);
+    evaluation.metrics.figures.iter().filter(named).for_each(|figure| text += &row(figure));
+    for sanity in &evaluation.sanity {
+        let auc = sanity.micro_auc.map_or_else(|| "undefined".to_owned(), |auc| format!("{auc:.4}"));
+        text += &format!("beside: {:<24} micro AUC {auc}\n", sanity.name);
+    }
+    for rung in evaluation.ladder.iter().flatten() {
+        let number = |v: Option<f64>| v.map_or_else(|| "     –".to_owned(), |v| format!("{v:.4}"));
+        text += &format!(
+            "ladder: {:<10} {:<14} {:<5} micro {} macro {}\n",
+            rung.normalisation,
+            rung.smoothing,
+            rung.edges,
+            number(rung.micro_auc),
+            number(rung.macro_auc)
+        );
+    }
+    evaluation.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+    text
+}
+
+fn row(figure: &Figure) -> String {
+    let interval = match (figure.low, figure.high) {
+        (Some(low), Some(high)) => format!("  [{low:.4}, {high:.4}]"),
+        _ => String::new(),
+    };
+    let note = if figure.note.is_empty() { String::new() } else { format!("  ({})", figure.note) };
+    format!("  {:<22} {:.4}{interval}{note}\n", figure.metric, figure.value)
+}

@@ -1,0 +1,159 @@
+//! `vadis scan`: unlabelled footage → ranked events and a report.
+
+use std::path::{Path, PathBuf};
+
+use vadis::eval::run::{Event, RunInfo};
+use vadis::report::{ReportOptions, write_report};
+use vadis::stages::{DecisionOptions, Opened, ScoreOptions, Surroundings, decide, illustrate, open_sources, score};
+use vadis::systems::{Model, load_model};
+use vadis::{Failure, machine};
+
+use super::learn::{self, Learnt, Plan};
+use super::report::{file_name, write_players_files};
+use super::{Output, decision_options};
+use crate::cli::{ScanArgs, SourceArgs};
+
+/// Name of the model in a run directory.
+pub(super) const MODEL: &str = "model.safetensors";
+
+pub(super) fn run(args: &ScanArgs, output: &Output<'_>) -> Result<(), Failure> {
+    let started = machine::now();
+    let plan = Plan::new(&args.system, &args.learn)?;
+    let decision = decision_options(&args.decision)?;
+    let surroundings = output.surroundings(&args.source)?;
+    let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
+    let folder = args.output.clone().unwrap_or_else(|| default_folder(&sources));
+    learn::prepare_folder(&folder, args.learn.force, args.learn.resume)?;
+    let learnt = learn_or_load(&plan, &sources, &folder, &args.source, args.learn.resume, output)?;
+    notes.extend(learnt.info.notes.iter().cloned());
+    let header = Header {
+        command: "scan",
+        preset: plan.preset().to_string(),
+        seed: plan.seed(),
+        started,
+        notes,
+        seconds: learnt.seconds.clone(),
+    };
+    let options = FinishOptions { decision, overlay: args.overlay };
+    finish(learnt.model.as_ref(), &sources, &folder, header, &options, &surroundings, output)
+}
+
+fn default_folder(sources: &[Opened]) -> PathBuf {
+    Path::new("runs").join(file_name(&sources[0].source.name))
+}
+
+/// Trains, or takes the model that an interrupted run had finished.
+fn learn_or_load(
+    plan: &Plan,
+    sources: &[Opened],
+    folder: &Path,
+    args: &SourceArgs,
+    resume: bool,
+    output: &Output<'_>,
+) -> Result<Learnt, Failure> {
+    let path = folder.join(MODEL);
+    if resume && path.exists() {
+        let (model, info) = load_model(&path)?;
+        if model.config() == plan.configured.config() && model.system() == plan.system {
+            let seconds = vec![("train".to_owned(), info.train_s)];
+            return Ok(Learnt { model, info, seconds });
+        }
+        let reason = "its model was trained with other settings".to_owned();
+        return Err(vadis::systems::SystemError::Checkpoint { path, reason }.into());
+    }
+    let learnt = plan.learn(sources, folder, args, output)?;
+    learn::keep(&learnt, &path)?;
+    Ok(learnt)
+}
+
+/// What is known of a run before its scores.
+pub(super) struct Header {
+    pub(super) command: &'static str,
+    pub(super) preset: String,
+    pub(super) seed: u64,
+    pub(super) started: String,
+    pub(super) notes: Vec<String>,
+    pub(super) seconds: Vec<(String, f64)>,
+}
+
+/// How a run is finished.
+pub(super) struct FinishOptions {
+    pub(super) decision: DecisionOptions,
+    pub(super) overlay: bool,
+}
+
+/// Scores, decides, illustrates and reports: what `scan` and `score` share.
+pub(super) fn finish(
+    model: &dyn Model,
+    sources: &[Opened],
+    folder: &Path,
+    header: Header,
+    options: &FinishOptions,
+    surroundings: &Surroundings<'_>,
+    output: &Output<'_>,
+) -> Result<(), Failure> {
+    let scored = score(model, sources, folder, ScoreOptions { heat: true }, surroundings)?;
+    let decided = decide(folder, &scored.frames, model.statistics(), &options.decision)?;
+    let began = std::time::Instant::now();
+    let (events, more) =
+        illustrate(model, sources, &scored.sources, decided.candidates, folder, surroundings)?;
+    let mut run = RunInfo {
+        command: header.command.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        system: model.system().to_owned(),
+        preset: header.preset,
+        seed: header.seed,
+        config: model.config(),
+        machine: machine::describe("cpu"),
+        started: header.started,
+        seconds: header.seconds,
+        peak_mib: machine::peak_mib(),
+        sources: scored.sources,
+        decision: Some(decided.decision),
+        heat: scored.heat,
+        notes: header.notes,
+    };
+    run.seconds.push(("score".to_owned(), scored.seconds));
+    run.notes.extend(scored.notes.into_iter().chain(more));
+    run.notes.dedup();
+    run.write(&folder.join("run.json"))?;
+    write_players_files(folder, options.overlay)?;
+    run.seconds.push(("report".to_owned(), began.elapsed().as_secs_f64()));
+    run.write(&folder.join("run.json"))?;
+    let report = write_report(folder, &ReportOptions::default())?;
+    run.notes.iter().for_each(|note| output.note(note));
+    present(&run, &events, folder, &report, output)
+}
+
+fn present(
+    run: &RunInfo,
+    events: &[Event],
+    folder: &Path,
+    report: &Path,
+    output: &Output<'_>,
+) -> Result<(), Failure> {
+    let frames: u64 = run.sources.iter().map(|s| s.frames).sum();
+    let seconds: f64 = run.sources.iter().map(|s| s.duration_s).sum();
+    let mut text = format!("{} strange moments in {} of footage ({frames} frames)\n", events.len(), clock(seconds));
+    for (i, event) in events.iter().take(10).enumerate() {
+        let (start, end) = (clock(event.start_s), clock(event.end_s));
+        text += &format!("{:>3}. {} {start} – {end}  {}\n", i + 1, event.video, event.reason);
+    }
+    text += &format!("report: {}\n", report.display());
+    let json = serde_json::json!({
+        "run": folder,
+        "report": report,
+        "frames": frames,
+        "seconds": run.seconds,
+        "peak_mib": run.peak_mib,
+        "events": events,
+        "notes": run.notes,
+    });
+    output.result(&text, &json)
+}
+
+/// h:mm:ss
+fn clock(seconds: f64) -> String {
+    let s = seconds.max(0.0) as u64;
+    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}

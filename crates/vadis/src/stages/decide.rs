@@ -1,0 +1,128 @@
+//! Decision: scores, normalised and smoothed, over a threshold, into events.
+
+use std::path::Path;
+
+use vadis_eval::events::{EventCandidate, EventConfig, VideoSignal, find_events};
+use vadis_eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
+use vadis_eval::run::{Decision, ScoreTable, VideoScores};
+use vadis_eval::smooth::SmoothingSpec;
+use vadis_eval::threshold::{Footage, Rule};
+use vadis_systems::Statistics;
+
+use crate::Failure;
+
+/// How events are made.
+#[derive(Debug, Clone)]
+pub struct DecisionOptions {
+    /// What scores are compared with.
+    pub normalisation: NormalisationKind,
+    /// Filter over time.
+    pub smoothing: SmoothingSpec,
+    /// The threshold's rule.
+    pub rule: Rule,
+    /// Shorter events are dropped, in seconds.
+    pub minimum_s: f64,
+    /// Gaps up to this are closed, in seconds.
+    pub merge_s: f64,
+}
+
+/// What is known of one source's frames beside their scores; in the order of its rows.
+#[derive(Debug, Clone, Default)]
+pub struct FrameNotes {
+    /// The camera's trouble in a word, if any.
+    pub trouble: Vec<Option<&'static str>>,
+    /// Where the heat is greatest, as shares of width and height.
+    pub place: Vec<Option<[f32; 2]>>,
+}
+
+/// Events before they are ranked.
+pub struct Decided {
+    /// Of all sources, in the order of the table.
+    pub candidates: Vec<EventCandidate>,
+    /// For `run.json`.
+    pub decision: Decision,
+}
+
+/// Finds the events of `folder`'s `scores.csv`.
+///
+/// # Errors
+/// A damaged table; settings that cannot be applied to it.
+pub fn decide(
+    folder: &Path,
+    notes: &[FrameNotes],
+    statistics: &Statistics,
+    options: &DecisionOptions,
+) -> Result<Decided, Failure> {
+    let table = ScoreTable::read(&folder.join("scores.csv"))?;
+    let training = statistics.column("score").map(|c| TrainingStatistics { mean: c.mean, std: c.std });
+    let normalisation = options
+        .normalisation
+        .with(training)
+        .map_err(|e| Failure::Usage { what: e.to_string(), hint: None })?;
+    let signals =
+        table.videos.iter().map(|video| Signal::new(video, &normalisation, &options.smoothing));
+    let signals = signals.collect::<Result<Vec<_>, Failure>>()?;
+    let footage: Vec<Footage<'_>> =
+        signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect();
+    let threshold = options.rule.fit(&footage)?;
+    let mut config = EventConfig::new(threshold);
+    (config.minimum_s, config.merge_s) = (options.minimum_s, options.merge_s);
+    let mut candidates = Vec::new();
+    for (place, signal) in signals.iter().enumerate() {
+        candidates.extend(find_events(&signal.view(&table, notes.get(place)), &config)?);
+    }
+    let decision = config.threshold.decision(normalisation, options.smoothing);
+    Ok(Decided { candidates, decision })
+}
+
+/// One video's columns.
+struct Signal<'a> {
+    video: &'a str,
+    frame: Vec<u64>,
+    time_s: Vec<f64>,
+    raw: Vec<f64>,
+    smoothed: Vec<f64>,
+    indicators: Vec<Vec<f64>>,
+}
+
+impl<'a> Signal<'a> {
+    fn new(
+        video: &'a VideoScores,
+        normalisation: &Normalisation,
+        smoothing: &SmoothingSpec,
+    ) -> Result<Self, Failure> {
+        let rows = &video.rows;
+        let time_s: Vec<f64> = rows.iter().map(|r| r.time_s).collect();
+        let raw: Vec<f64> = rows.iter().map(|r| r.score).collect();
+        let filter = smoothing.resolve(mean_fps(&time_s))?;
+        let smoothed = filter.apply(&normalisation.apply(&raw));
+        let columns = rows.first().map_or(0, |r| r.indicators.len());
+        let column = |i: usize| rows.iter().map(|r| r.indicators[i]).collect();
+        let indicators = (0..columns).map(column).collect();
+        let frame = rows.iter().map(|r| r.frame).collect();
+        Ok(Self { video: &video.video, frame, time_s, raw, smoothed, indicators })
+    }
+
+    fn view<'b>(&'b self, table: &'b ScoreTable, notes: Option<&'b FrameNotes>) -> VideoSignal<'b> {
+        let names = table.indicators.iter().map(String::as_str);
+        VideoSignal {
+            video: self.video,
+            frame: &self.frame,
+            time_s: &self.time_s,
+            raw: &self.raw,
+            smoothed: &self.smoothed,
+            indicators: names.zip(self.indicators.iter().map(Vec::as_slice)).collect(),
+            trouble: notes.map(|n| n.trouble.as_slice()),
+            place: notes.map(|n| n.place.as_slice()),
+            latents: None,
+        }
+    }
+}
+
+/// Mean rate of frames at these times; 25 where there is only one.
+fn mean_fps(time_s: &[f64]) -> f64 {
+    match (time_s.first(), time_s.last()) {
+        (Some(first), Some(last)) if last > first => (time_s.len() - 1) as f64 / (last - first),
+        _ => vadis_video::VideoInfo::UNKNOWN_FPS,
+    }
+}

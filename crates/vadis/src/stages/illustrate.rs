@@ -1,0 +1,113 @@
+//! Illustration: the events' latents and reconstructions, their ranking, their pictures, and the latent map.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use vadis_eval::events::{EventCandidate, EventKind, RankConfig, rank};
+use vadis_eval::group::typical_distance;
+use vadis_eval::run::{Event, LatentPoint, SourceInfo, write_events, write_latents};
+use vadis_report::{MediaOptions, make_event_media};
+use vadis_systems::{Explanation, Model, Projection};
+use vadis_video::{Frame, FrameFormat, Source, grab_frames};
+
+use super::{Opened, Surroundings};
+use crate::Failure;
+use crate::progress::Stage;
+
+/// Frames on the latent map, spread evenly over all footage.
+const MAP_FRAMES: u64 = 1200;
+
+/// Ranks the events, writes `events.csv`, `latents.csv` and the pictures of the first events into `folder`.
+/// Returns the ranked events and what went wrong on the way.
+///
+/// # Errors
+/// A full disk; the user's interruption. A picture that cannot be made is told, not fatal.
+pub fn illustrate(
+    model: &dyn Model,
+    sources: &[Opened],
+    scored: &[SourceInfo],
+    mut candidates: Vec<EventCandidate>,
+    folder: &Path,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Vec<Event>, Vec<String>), Failure> {
+    let mut stage = Stage::new("illustrating", None, surroundings.quiet);
+    let mut notes = Vec::new();
+    let explained = explain(model, sources, scored, &candidates, surroundings, &mut notes)?;
+    for candidate in &mut candidates {
+        let key = (candidate.event.video.clone(), candidate.event.peak_frame);
+        candidate.feature = explained.get(&key).map(|e| e.latent.clone());
+    }
+    let latents: Vec<Option<&[f32]>> = explained.values().map(|e| Some(e.latent.as_slice())).collect();
+    let config = RankConfig { typical_distance: typical_distance(&latents), ..RankConfig::default() };
+    let ranking = rank(candidates, &config);
+    let groups: Vec<u32> = ranking.events.iter().map(|e| e.group).collect();
+    let events = ranking.into_rows();
+    write_events(&folder.join("events.csv"), &events)?;
+    write_latents(&folder.join("latents.csv"), &map(&explained, &events, &groups))?;
+    stage.set(1, None, "pictures");
+    let sources: Vec<Source> = sources.iter().map(|s| s.source.clone()).collect();
+    let options = MediaOptions { read: surroundings.read.clone(), ..MediaOptions::default() };
+    let rebuilt = |event: &Event, _: &Frame| {
+        let key = (event.video.clone(), event.peak_frame);
+        explained.get(&key).and_then(|e| e.reconstruction.clone())
+    };
+    notes.extend(make_event_media(folder, &events, &sources, rebuilt, &options)?.problems);
+    stage.finish(&format!("{} events", events.len()));
+    Ok((events, notes))
+}
+
+type Explained = BTreeMap<(String, u64), Explanation>;
+
+/// What the model makes of each event's peak and of frames spread over the footage.
+fn explain(
+    model: &dyn Model,
+    sources: &[Opened],
+    scored: &[SourceInfo],
+    candidates: &[EventCandidate],
+    surroundings: &Surroundings<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Explained, Failure> {
+    let input = model.input();
+    let format = FrameFormat { size: Some((input.width, input.height)), colour: input.colour };
+    let total: u64 = scored.iter().map(|s| s.frames).sum();
+    let every = total.div_ceil(MAP_FRAMES).max(1);
+    let mut explained = BTreeMap::new();
+    for (opened, scored) in sources.iter().zip(scored) {
+        if surroundings.interrupted() {
+            return Err(Failure::Interrupted { stage: "illustrating" });
+        }
+        let name = &opened.source.name;
+        let mut wanted: Vec<u64> = (0..scored.frames).step_by(every as usize).collect();
+        let anomalies = candidates.iter().filter(|c| c.kind == EventKind::Anomaly);
+        wanted.extend(anomalies.filter(|c| &c.event.video == name).map(|c| c.event.peak_frame));
+        wanted.sort_unstable();
+        wanted.dedup();
+        match grab_frames(&opened.source, &format, &surroundings.read, &wanted) {
+            Ok(frames) => {
+                for frame in &frames {
+                    let explanation = model.explain(std::slice::from_ref(frame))?;
+                    explained.insert((name.clone(), frame.index), explanation);
+                }
+            }
+            Err(error) => notes.push(format!("no reconstructions of {name}: {error}")),
+        }
+    }
+    Ok(explained)
+}
+
+/// Every explained frame on a two-dimensional map, with the group of the event it lies in.
+fn map(explained: &Explained, events: &[Event], groups: &[u32]) -> Vec<LatentPoint> {
+    let latents: Vec<Vec<f32>> = explained.values().map(|e| e.latent.clone()).collect();
+    let projection = Projection::fit(&latents);
+    let group_of = |video: &str, frame: u64| {
+        let inside = |e: &Event| e.video == video && (e.start_frame..=e.end_frame).contains(&frame);
+        events.iter().zip(groups).find(|(e, _)| inside(e)).map_or(0, |(_, &group)| group)
+    };
+    explained
+        .iter()
+        .map(|((video, frame), explanation)| {
+            let [x, y] = projection.place(&explanation.latent);
+            LatentPoint { video: video.clone(), frame: *frame, x, y, group: group_of(video, *frame) }
+        })
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! The stages of a run, in the order they happen.
+
+mod decide;
+mod gather;
+mod illustrate;
+mod score;
+mod sources;
+
+pub use decide::{Decided, DecisionOptions, FrameNotes, decide};
+pub use gather::{Gathered, gather};
+pub use illustrate::illustrate;
+pub use score::{ScoreOptions, ScoredRun, score};
+pub use sources::{Opened, open_sources};
+
+use std::sync::atomic::AtomicBool;
+
+use vadis_video::ReadOptions;
+
+/// What every stage needs to know of how the command was called.
+#[derive(Debug, Clone)]
+pub struct Surroundings<'a> {
+    /// How sources are read.
+    pub read: ReadOptions,
+    /// No progress on stderr.
+    pub quiet: bool,
+    /// Set when the user wants to stop.
+    pub interrupt: &'a AtomicBool,
+}
+
+impl Surroundings<'_> {
+    fn interrupted(&self) -> bool {
+        self.interrupt.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
