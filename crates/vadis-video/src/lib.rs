@@ -13,12 +13,15 @@ mod images;
 mod reader;
 mod resize;
 mod source;
+pub mod synth;
 mod writer;
 pub mod zone;
 
 pub use clip::{extract_clip, grab_frames, shrink};
 pub use clock::ClockDetector;
 pub use error::VideoError;
+#[doc(hidden)]
+pub use ffmpeg::nut::fuzz_nut;
 pub use ffmpeg::{Tools, ffmpeg_version, version_of};
 pub use frame::{Colour, Frame, Mask};
 pub use health::{HealthConfig, HealthMonitor, Trouble};

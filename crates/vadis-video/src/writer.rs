@@ -303,8 +303,8 @@ fn command(
     match spec.codec {
         Codec::H264 { crf } => command.args(h264_options(encoder, crf, false)),
         Codec::H264Baseline { crf } => command.args(h264_options(encoder, crf, true)),
-        Codec::Ffv1Grey => command.args(["-c:v", "ffv1", "-level", "3", "-slices", "4", "-pix_fmt", "gray"]),
-        Codec::Ffv1Rgb => command.args(["-c:v", "ffv1", "-level", "3", "-slices", "4", "-pix_fmt", "bgr0"]),
+        Codec::Ffv1Grey => command.args(["-c:v", "ffv1", "-pix_fmt", "gray"]),
+        Codec::Ffv1Rgb => command.args(["-c:v", "ffv1", "-pix_fmt", "bgr0"]),
     };
     if !spec.codec.is_lossless() {
         let (right, bottom) = (spec.width % 2, spec.height % 2);
@@ -322,6 +322,8 @@ fn command(
             "bicubic+accurate_rnd",
         ]);
     }
+    // The same frames make the same file: no time of day, no random identifier in it.
+    command.args(["-fflags", "+bitexact", "-flags:v", "+bitexact"]);
     if container == "mp4" {
         command.args(["-movflags", "+faststart"]);
     }

@@ -1,5 +1,7 @@
 //! Input that nobody vouches for: broken, lying, or meant to make `ffmpeg` open something else.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use std::fs;

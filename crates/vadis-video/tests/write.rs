@@ -54,6 +54,19 @@ fn lossless_comes_back_bit_by_bit() {
 }
 
 #[test]
+fn the_same_frames_make_the_same_file() {
+    let folder = tempdir().unwrap();
+    let make = |name: &str| {
+        let path = folder.path().join(name);
+        let mut writer = VideoWriter::create(&path, 16, 16, 10.0, Codec::Ffv1Grey).unwrap();
+        (0..3).for_each(|i| writer.write(&noise(i, 16, 16, Colour::Grey)).unwrap());
+        writer.finish().unwrap();
+        fs::read(path).unwrap()
+    };
+    assert!(make("a.mkv") == make("b.mkv"));
+}
+
+#[test]
 fn h264_of_any_size_plays() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("a.mp4");

@@ -167,6 +167,10 @@ impl Input {
         let name = stream(address)?.location();
         let mut options = vec!["-protocol_whitelist", protocols(&scheme(address).unwrap_or_default())];
         options.extend(["-format_whitelist", STREAM_FORMATS]);
+        if scheme(address).is_some_and(|s| s.starts_with("rtsp")) {
+            // Over UDP, lost packets would be scored as anomalies.
+            options.extend(["-rtsp_transport", "tcp"]);
+        }
         Ok(Self { name, options, address: address.into(), path: None })
     }
 

@@ -219,6 +219,16 @@ impl<R: Read> NutReader<R> {
     }
 }
 
+/// Reads bytes as a NUT stream of small frames to its end: the entry of the fuzz target. Returns the frames.
+pub fn fuzz_nut(bytes: &[u8]) -> u64 {
+    let Ok(mut nut) = NutReader::open(bytes, 1 << 16) else { return 0 };
+    let mut frames = 0;
+    while let Ok(Some(_)) = nut.next_frame() {
+        frames += 1;
+    }
+    frames
+}
+
 struct MainHeader {
     codes: Vec<FrameCode>,
     elisions: Vec<Vec<u8>>,
