@@ -25,8 +25,6 @@ pub(super) struct Projected {
     pub(super) at: Vec2,
     /// Pixels that a metre across the line of sight takes there.
     pub(super) scale: f32,
-    /// Distance along the optical axis in metres.
-    pub(super) depth: f32,
 }
 
 impl Camera {
@@ -46,6 +44,22 @@ impl Camera {
         }
     }
 
+    /// Looks from afar, slightly from above, at `target` in the middle of a canvas of `size` pixels on which a metre
+    /// there takes `scale` pixels.
+    pub(super) fn portrait(size: (usize, usize), scale: f32, target: Vec3) -> Self {
+        const DISTANCE: f32 = 30.0;
+        let (sp, cp) = 0.3f32.sin_cos();
+        let forward = Vec3::new(0.0, -sp, cp);
+        Self {
+            centre: target - forward * DISTANCE,
+            forward,
+            right: Vec3::X,
+            up: Vec3::new(0.0, cp, sp),
+            focal: scale * DISTANCE,
+            principal: Vec2::new(size.0 as f32, size.1 as f32) / 2.0,
+        }
+    }
+
     /// The image of a point; `None` behind the camera.
     pub(super) fn project(&self, point: Vec3) -> Option<Projected> {
         let d = point - self.centre;
@@ -55,7 +69,7 @@ impl Camera {
         }
         let scale = self.focal / depth;
         let at = self.principal + Vec2::new(d.dot(self.right), -d.dot(self.up)) * scale;
-        Some(Projected { at, scale, depth })
+        Some(Projected { at, scale })
     }
 
     /// The camera's place and the unnormalised direction of the line of sight through a canvas position.

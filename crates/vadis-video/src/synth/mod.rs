@@ -10,7 +10,9 @@
 
 mod camera;
 mod canvas;
+mod difficulty;
 mod figure;
+mod insert;
 mod noise;
 mod props;
 mod scene;
@@ -18,12 +20,18 @@ mod schedule;
 mod sensor;
 mod street;
 mod traffic;
+mod write;
+
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Colour, Frame, Mask};
+use crate::{Colour, Frame, Mask, VideoError};
 
+pub use difficulty::{Difficulty, TrivialAuc, difficulty};
+pub use insert::{Donors, InsertConfig, Inserter, insert_anomalies};
 pub use scene::Scene;
+pub use write::{KindSpan, SceneFiles, write_scene, write_scene_with};
 
 /// Smallest and greatest side of a frame in pixels.
 const SIDES: std::ops::RangeInclusive<usize> = 32..=4096;
@@ -220,6 +228,35 @@ pub enum SynthError {
         /// What it may be.
         range: String,
     },
+    /// A file of a scene is there already; none is overwritten.
+    #[error("{} is there already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The video could not be written.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// A file or folder could not be written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `write`, `make` …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl SynthError {
+    fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    fn csv(path: &Path, source: csv::Error) -> Self {
+        Self::io("write", path, source.into())
+    }
 }
 
 impl SceneConfig {
@@ -248,7 +285,7 @@ impl SceneConfig {
 }
 
 /// `Ok` where `low <= value <= high`; NaN is not.
-fn within<T: PartialOrd + std::fmt::Display>(
+fn within<T: Copy + PartialOrd + std::fmt::Display>(
     setting: &'static str,
     value: T,
     low: T,

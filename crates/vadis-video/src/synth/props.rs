@@ -36,7 +36,8 @@ impl Stage<'_> {
     }
 
     fn face(&self, corners: &[Vec3], normal: Vec3, colour: Vec3, canvas: &mut Canvas) {
-        let image: Option<Vec<Vec2>> = corners.iter().map(|&p| self.camera.project(p).map(|q| q.at)).collect();
+        let image: Option<Vec<Vec2>> =
+            corners.iter().map(|&p| self.camera.project(p).map(|q| q.at)).collect();
         if let Some(shape) = image.and_then(|points| Convex::new(points, 1.0)) {
             canvas.paint(&shape, &Paint::flat(self.reflect(colour, normal), self.owner));
         }
@@ -124,11 +125,8 @@ impl Crate {
             Vec3::new(0.75, 0.74, 0.72),
         ];
         let colour = COLOURS.choose(rng).copied().unwrap_or(COLOURS[0]);
-        let size = Vec3::new(
-            rng.random_range(0.9..1.3),
-            rng.random_range(0.85..1.15),
-            rng.random_range(0.6..0.85),
-        );
+        let size =
+            Vec3::new(rng.random_range(0.9..1.3), rng.random_range(0.85..1.15), rng.random_range(0.6..0.85));
         Self { place, size, colour, band: Some(colour * 0.45 + Vec3::splat(0.04)) }
     }
 
@@ -197,7 +195,9 @@ impl Vehicle {
 
     /// The part above the belt line of a car.
     fn cabin(&self) -> Vec<Vec2> {
-        [(1.05, 0.95), (0.35, 1.48), (-1.15, 1.5), (-1.85, 0.98)].map(|(x, y)| Vec2::new(x, y) * self.size).to_vec()
+        [(1.05, 0.95), (0.35, 1.48), (-1.15, 1.5), (-1.85, 0.98)]
+            .map(|(x, y)| Vec2::new(x, y) * self.size)
+            .to_vec()
     }
 
     fn windows(&self) -> Vec<Vec<Vec2>> {

@@ -1,6 +1,5 @@
 //! The scene, frame by frame.
 
-use std::collections::VecDeque;
 use std::io::Cursor;
 
 use glam::{Vec2, Vec3};
@@ -21,6 +20,10 @@ use crate::{Colour, Frame, Mask};
 
 /// Pixels of canvas beyond each side of the frame, into which the camera may shake.
 const PAD: usize = 4;
+/// Light of the sky, the sun and a lamp right below it, in the units of [`Level`]: late on a clear afternoon.
+const SKY: f32 = 0.26;
+const SUN: f32 = 1.05;
+const LAMP: f32 = 0.55;
 /// Share of the frame below which an anomaly is not counted as seen: 12 pixels of 320 × 192.
 const LEAST_SHARE: f32 = 2.0e-4;
 
@@ -102,7 +105,8 @@ impl Scene {
             exposure: config.exposure,
             fps: config.fps,
         };
-        let grey_afternoon = Lights::new(&street, Level { sky: 0.34, sun: 0.0, lamp: 0.50, roof: 0.0 }, |_| 0.0);
+        let grey_afternoon =
+            Lights::new(&street, Level { sky: SKY, sun: 0.0, lamp: LAMP, roof: 0.0 }, |_| 0.0);
         Ok(Self {
             traffic: Traffic::new(&street, size, config.density, day.random()),
             schedule: Schedule::new(config, day.random()).peekable(),
@@ -143,15 +147,16 @@ impl Scene {
         let slow = |period: f64, seed: u32| 2.0 * drift(time_s, period, self.weather ^ seed) - 1.0;
         let hour = (time_s / 1200.0) as f32;
         let level = Level {
-            sky: 0.34 * (1.0 + c.drift * (0.28 * slow(140.0, 1) + 0.10 * slow(35.0, 2))),
-            sun: 0.80 * (1.0 + c.drift * (0.30 * slow(220.0, 3) + 0.08 * slow(50.0, 4))),
-            lamp: 0.50,
+            sky: SKY * (1.0 + c.drift * (0.28 * slow(140.0, 1) + 0.10 * slow(35.0, 2))),
+            sun: SUN * (1.0 + c.drift * (0.30 * slow(220.0, 3) + 0.08 * slow(50.0, 4))),
+            lamp: LAMP,
             roof: c.drift * (0.8 * hour.min(4.0) + 0.2 * slow(300.0, 5)),
         };
         let gap = |along: f32| {
             // Cloud shadows some 60 m across drift at 4 m/s; their pattern changes as they go.
             let x = f64::from(along) - 4.0 * time_s;
-            let coarse = value((x / 60.0).rem_euclid(65536.0) as f32, (time_s / 80.0) as f32, self.weather ^ 6);
+            let coarse =
+                value((x / 60.0).rem_euclid(65536.0) as f32, (time_s / 80.0) as f32, self.weather ^ 6);
             smoothstep(0.30, 0.62, coarse)
         };
         let mut lights = Lights::new(&self.street, level, |along| 1.0 - c.clouds * (1.0 - gap(along)));
@@ -221,7 +226,9 @@ impl Scene {
         let camera = &self.street.camera;
         for leaf in self.leaves.iter().step_by(2) {
             let p = leaf.place(self.street.tree, sway);
-            let Some(g) = camera.project(Vec3::new(p.x + throw.x * p.y, 0.0, p.z + throw.y * p.y)) else { continue };
+            let Some(g) = camera.project(Vec3::new(p.x + throw.x * p.y, 0.0, p.z + throw.y * p.y)) else {
+                continue;
+            };
             let radius = 0.8 * leaf.radius * g.scale;
             let spot = Capsule { a: g.at, b: g.at, radius_a: radius, radius_b: radius, edge: 4.0 };
             self.shade.cast(&spot, 0.7);
@@ -261,7 +268,8 @@ impl Scene {
                 None => owners.extend_from_slice(row),
                 Some(bank) => {
                     let lost = &self.lit_by[bank][start..start + width];
-                    let owner = |(&o, &l): (&Owner, &bool)| if o == 0 && l { Kind::LightOut.owner() } else { o };
+                    let owner =
+                        |(&o, &l): (&Owner, &bool)| if o == 0 && l { Kind::LightOut.owner() } else { o };
                     owners.extend(row.iter().zip(lost).map(owner));
                 }
             }
@@ -321,7 +329,8 @@ struct Extent {
 impl Extent {
     /// The extents of the kinds present, in the order of [`Kind::ALL`].
     fn of(owners: &[Owner], width: usize) -> Vec<(Kind, Self)> {
-        let mut all = Kind::ALL.map(|kind| (kind, Self { area: 0, low: (usize::MAX, usize::MAX), high: (0, 0) }));
+        let mut all =
+            Kind::ALL.map(|kind| (kind, Self { area: 0, low: (usize::MAX, usize::MAX), high: (0, 0) }));
         for (i, &owner) in owners.iter().enumerate().filter(|(_, owner)| **owner > 0) {
             let (x, y) = (i % width, i / width);
             let extent = &mut all[owner as usize - 1].1;

@@ -16,7 +16,7 @@ const TONES: usize = 4096;
 /// Linear light at which the tone curve ends.
 const WHITE: f32 = 4.0;
 /// Mean linear light that the automatic exposure aims at.
-const TARGET: f32 = 0.17;
+const TARGET: f32 = 0.21;
 /// Seconds the exposure takes to follow.
 const FOLLOW_S: f32 = 2.5;
 
@@ -87,23 +87,28 @@ impl Sensor {
         let shift = self.sample(canvas);
         self.field_from = (self.rng.random_range(0..FIELD), self.rng.random_range(0..FIELD));
         let o = self.optics;
-        let channels = o.colour.channels();
-        let mut data = Vec::with_capacity(o.width * o.height * channels);
+        let mut data = vec![0; o.width * o.height * o.colour.channels()];
         // Gain amplifies noise with the signal; photon noise grows with its root only.
         let sigma = o.noise * gain.sqrt().clamp(0.5, 2.0);
-        for y in 0..o.height {
+        let stride = o.width * o.colour.channels();
+        for (y, out) in data.chunks_exact_mut(stride).enumerate() {
             let row = y * o.width..(y + 1) * o.width;
-            let luma = self.noise_row(y);
-            let chroma = [self.noise_row(y + 131), self.noise_row(y + 257), self.noise_row(y + 389)];
-            for (x, i) in row.enumerate() {
-                let light = self.blurred[i] * (gain * self.vignette[i]);
-                let common = self.field[luma + x];
-                if o.colour == Colour::Grey {
-                    data.push(self.quantise(light.dot(LUMA), common * sigma));
-                } else {
-                    for (c, v) in light.to_array().into_iter().enumerate() {
-                        let noise = 0.85 * common + 0.5 * self.field[chroma[c] + x];
-                        data.push(self.quantise(v, noise * sigma));
+            let light =
+                self.blurred[row.clone()].iter().zip(&self.vignette[row]).map(|(p, v)| *p * (gain * v));
+            let common = self.noise_row(y, 0);
+            match o.colour {
+                Colour::Grey => {
+                    for ((out, light), n) in out.iter_mut().zip(light).zip(common) {
+                        *out = self.quantise(light.dot(LUMA), sigma * n);
+                    }
+                }
+                Colour::Rgb => {
+                    let own = [1, 2, 3].map(|channel| self.noise_row(y, channel));
+                    for (x, (out, light)) in out.chunks_exact_mut(3).zip(light).enumerate() {
+                        let shared = 0.85 * common[x];
+                        out[0] = self.quantise(light.x, sigma * (shared + 0.5 * own[0][x]));
+                        out[1] = self.quantise(light.y, sigma * (shared + 0.5 * own[1][x]));
+                        out[2] = self.quantise(light.z, sigma * (shared + 0.5 * own[2][x]));
                     }
                 }
             }
@@ -160,18 +165,19 @@ impl Sensor {
         shift
     }
 
-    /// Start of a row of this frame's noise.
-    fn noise_row(&self, y: usize) -> usize {
-        (y + self.field_from.1) % FIELD * self.field_stride + self.field_from.0
+    /// A row of this frame's noise: the one all channels share, or a channel's own.
+    fn noise_row(&self, y: usize, which: usize) -> &[f32] {
+        let row = (y + self.field_from.1 + 131 * which) % FIELD;
+        &self.field[row * self.field_stride + self.field_from.0..][..self.optics.width]
     }
 }
 
 /// Mean light of the street on an ordinary afternoon.
 const NOMINAL_MEAN: f32 = 0.26;
 
-/// Display gamma with a shoulder, in grey levels.
+/// Display gamma with a shoulder and a little contrast, in grey levels.
 fn tone(light: f32) -> f32 {
-    255.0 * (1.0 - (-2.1 * light).exp()).powf(1.0 / 2.2)
+    255.0 * (1.0 - (-2.4 * light.powf(1.15)).exp()).powf(1.0 / 2.2)
 }
 
 fn vignette(o: &Optics) -> Vec<f32> {

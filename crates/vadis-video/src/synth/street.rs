@@ -11,7 +11,7 @@ use super::noise::{fractal, lerp, smoothstep, unit, value};
 /// Distance of the shop fronts in metres.
 pub(super) const WALL: f32 = 19.6;
 /// The open paving before the camera, where few people walk: least and greatest z in metres.
-pub(super) const FORECOURT: (f32, f32) = (7.6, 9.6);
+pub(super) const FORECOURT: (f32, f32) = (7.0, 8.9);
 /// The near promenade, walked towards +x.
 pub(super) const NEAR_LANE: (f32, f32) = (10.9, 12.7);
 /// The strip of lamp posts, benches and the tree between the promenades.
@@ -165,10 +165,13 @@ impl Street {
     /// Paints the lit street, `shade` taking its part of the sun away.
     pub(super) fn paint(&self, lights: &Lights, shade: &Shade, canvas: &mut Canvas) {
         canvas.owner.fill(0);
-        for (i, pixel) in canvas.pixels.iter_mut().enumerate() {
-            let open = 1.0 - shade.depth[i] * self.ground[i];
+        let shaded = shade.depth.iter().zip(&self.ground);
+        let surface = self.albedo.iter().zip(&self.facing);
+        for (i, ((pixel, (depth, ground)), (albedo, facing))) in
+            canvas.pixels.iter_mut().zip(shaded).zip(surface).enumerate()
+        {
             let incident = self.incident(i, lights);
-            *pixel = self.albedo[i] * (incident.soft + incident.sun * (self.facing[i] * open));
+            *pixel = *albedo * (incident.soft + incident.sun * (facing * (1.0 - depth * ground)));
         }
     }
 

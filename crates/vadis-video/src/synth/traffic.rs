@@ -27,10 +27,13 @@ const RUN: std::ops::Range<f32> = 4.3..5.4;
 /// One thing a person does.
 #[derive(Debug, Clone)]
 enum Step {
-    Walk { to: Vec2, speed: f32 },
+    Walk {
+        to: Vec2,
+        speed: f32,
+    },
     Stand(f32),
-    /// Falls, lies for the seconds given, rises.
-    Lie(f32),
+    /// Turns, falls that way, lies for the seconds given, rises.
+    Lie(Vec2, f32),
     /// From here on the person is (or is no longer) an anomaly.
     Become(Owner),
     /// Leaves the object behind for so many seconds.
@@ -157,7 +160,10 @@ impl Traffic {
         let speed = self.rng.random_range(1.1..1.65);
         let (low, high) = if near { NEAR_LANE } else { FAR_LANE };
         let z = self.rng.random_range(low..high);
-        let pause = self.rng.random_bool(0.12).then(|| (self.rng.random_range(0.2..0.8), self.rng.random_range(1.5..4.5)));
+        let pause = self
+            .rng
+            .random_bool(0.12)
+            .then(|| (self.rng.random_range(0.2..0.8), self.rng.random_range(1.5..4.5)));
         for i in 0..size {
             let z = (z + 0.62 * i as f32).min(high + 0.3);
             let lag = self.rng.random_range(-0.25..0.25);
@@ -195,11 +201,7 @@ impl Traffic {
         let inbound = self.rng.random_bool(0.5);
         let (low, high) = (view.0 - WINGS, view.1 + WINGS);
         let (from, to) = if near { (low, high) } else { (high, low) };
-        let path = if inbound {
-            [foot, turn, Vec2::new(to, z)]
-        } else {
-            [Vec2::new(from, z), turn, foot]
-        };
+        let path = if inbound { [foot, turn, Vec2::new(to, z)] } else { [Vec2::new(from, z), turn, foot] };
         let mut steps = vec![Step::Walk { to: path[0], speed: f32::INFINITY }];
         steps.extend(path[1..].iter().map(|&to| Step::Walk { to, speed }));
         self.add(steps, 0);
@@ -249,7 +251,7 @@ impl Traffic {
     fn stage_vehicle(&mut self, seconds: f32) {
         let vehicle = Vehicle::random(&mut self.rng);
         let near = self.rng.random_bool(0.6);
-        let z = if near { self.rng.random_range(8.2..9.3) } else { self.rng.random_range(11.4..12.4) };
+        let z = if near { self.rng.random_range(7.9..9.2) } else { self.rng.random_range(11.4..12.4) };
         let (low, high) = if near { self.view.forecourt } else { self.view.near };
         let margin = vehicle.length();
         let (low, high) = (low - margin, high + margin);
@@ -259,7 +261,15 @@ impl Traffic {
         let halt_s = seconds - (high - low) / cruise;
         let halt = (halt_s > 1.0).then(|| (lerp(low, high, self.rng.random_range(0.35..0.65)), halt_s));
         let heading = Vec2::new((end - from).signum(), 0.0);
-        self.drives.push(Drive { vehicle, at: Vec2::new(from, z), heading, cruise, speed: cruise, halt, end });
+        self.drives.push(Drive {
+            vehicle,
+            at: Vec2::new(from, z),
+            heading,
+            cruise,
+            speed: cruise,
+            halt,
+            end,
+        });
     }
 
     fn stage_runner(&mut self) {
@@ -307,7 +317,9 @@ impl Traffic {
     fn stage_fall(&mut self, seconds: f32) {
         let place = self.spot();
         let mut steps = self.arrive(place);
-        steps.extend([Step::Become(Kind::FallenPerson.owner()), Step::Lie(seconds)]);
+        let side = if self.rng.random_bool(0.5) { 1.0 } else { -1.0 };
+        let towards = Vec2::new(side, self.rng.random_range(-0.4..0.4)).normalize();
+        steps.extend([Step::Become(Kind::FallenPerson.owner()), Step::Lie(towards, seconds)]);
         self.depart(&mut steps);
         self.add(steps, 0);
     }
@@ -409,8 +421,10 @@ impl Person {
                     self.clock += dt;
                     self.clock >= seconds
                 }
-                Step::Lie(seconds) => {
+                Step::Lie(towards, seconds) => {
                     self.relax(0.25, dt);
+                    self.pose.facing =
+                        self.pose.facing.lerp(towards, (8.0 * dt).min(1.0)).normalize_or(towards);
                     self.clock += dt;
                     self.pose.fallen = lying(self.clock, seconds);
                     self.clock >= seconds
