@@ -54,10 +54,10 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthConfig {
     /// Dark: the 5 % and 95 % quantiles of the grey values are nearer than this, in levels of 255. The quantiles leave out
-    /// a caption that is burnt in.
+    /// a caption that is burnt in …
     pub dark_range: f64,
-    /// Seconds for which a picture must be dark or blurred.
-    pub hold_s: f64,
+    /// … for this many seconds: a camera that changes over to infrared is blind for a few.
+    pub dark_s: f64,
     /// Frozen: no 1/32 of the picture's mean changes by more than this many levels from one frame to the next …
     pub frozen_levels: f64,
     /// … for this many seconds, or three times the longest such time seen so far, if that is more: some cameras repeat frames
@@ -68,8 +68,10 @@ pub struct HealthConfig {
     pub moved_share: f64,
     /// … for this many seconds.
     pub moved_s: f64,
-    /// Blurred: the energy of fine gradients against coarse ones falls below this share of its usual value.
+    /// Blurred: the energy of fine gradients against coarse ones falls below this share of its usual value …
     pub blurred_share: f64,
+    /// … for this many seconds.
+    pub blurred_s: f64,
     /// Seconds of a persistent new picture after which it is the normal one.
     pub adopt_s: f64,
     /// Seconds over which the recent picture is averaged.
@@ -82,12 +84,13 @@ impl Default for HealthConfig {
     fn default() -> Self {
         Self {
             dark_range: 16.0,
-            hold_s: 2.0,
+            dark_s: 10.0,
             frozen_levels: 0.75,
             frozen_s: 20.0,
             moved_share: 0.4,
             moved_s: 4.0,
-            blurred_share: 0.35,
+            blurred_share: 0.45,
+            blurred_s: 3.0,
             adopt_s: 30.0,
             recent_s: 1.5,
             normal_s: 60.0,
@@ -187,7 +190,7 @@ impl State {
         let frozen = self.frozen(config, still, step_s);
         if dark {
             // what the picture lacks can be neither compared nor learnt
-            return (self.dark_s >= config.hold_s).then_some(Trouble::Dark);
+            return (self.dark_s >= config.dark_s).then_some(Trouble::Dark);
         }
         let structure = self.structure(config, step_s);
         if frozen { Some(Trouble::Frozen) } else { structure }
@@ -232,7 +235,7 @@ impl State {
             self.adopt(now, sharp);
             return None;
         }
-        if self.blurred_s >= config.hold_s {
+        if self.blurred_s >= config.blurred_s {
             return Some(Trouble::Blurred);
         }
         (self.moved_s >= config.moved_s).then_some(Trouble::Moved)
