@@ -59,7 +59,7 @@ fn with_footage(run: &Path, source: &Source, fake: &common::FakeRun) {
     println!("{summary:?}");
     write_chapters(&events, &source.name, &run.join("events.vtt")).unwrap();
     let options = OverlayOptions {
-        read: ReadOptions { max_frames: Some(1500), ..ReadOptions::default() },
+        read: ReadOptions { max_frames: Some(120), ..ReadOptions::default() },
         ..OverlayOptions::default()
     };
     println!("overlay: {} frames", overlay(run, &run.join("overlay.mp4"), &options).unwrap());

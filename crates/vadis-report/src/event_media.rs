@@ -154,7 +154,7 @@ fn peak_frame(source: &Source, peak_s: f64, read: &ReadOptions) -> Result<Frame,
         }
         best = Some(frame);
     }
-    best.ok_or_else(|| VideoError::BadOption { option: "time of the peak", value: peak_s })
+    best.ok_or(VideoError::BadOption { option: "time of the peak", value: peak_s })
 }
 
 /// First and last second of an event's clip.

@@ -141,7 +141,7 @@ impl Timeline<'_> {
         let rank = html! {
             @match tier {
                 Tier::Always => b { (marker.rank) },
-                Tier::Wide => b.wide { (marker.rank) },
+                Tier::Wide => b.roomy { (marker.rank) },
                 Tier::Never => {}
             }
         };

@@ -1,0 +1,119 @@
+//! Pictures, clips and overlay of a video made here with the `ffmpeg` command.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::FakeRun;
+use vadis_eval::run::{RunInfo, read_events};
+use vadis_report::{
+    MediaOptions, OverlayOptions, ReportOptions, make_event_media, overlay, write_chapters, write_report,
+};
+use vadis_video::{Codec, Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, VideoWriter};
+
+const FPS: f64 = 10.0;
+const FRAMES: u64 = 60;
+const SIZE: (usize, usize) = (96, 48);
+
+/// Each frame one grey, brighter with time, so that a picture tells which frame it was.
+fn footage(dir: &Path) -> Source {
+    let path = dir.join("door.mkv");
+    let mut writer = VideoWriter::create(&path, SIZE.0, SIZE.1, FPS, Codec::Ffv1Grey).unwrap();
+    for index in 0..FRAMES {
+        let frame = Frame::filled(SIZE.0, SIZE.1, Colour::Grey, index as u8 * 4);
+        writer.write(&Frame { index, time_s: index as f64 / FPS, ..frame }).unwrap();
+    }
+    writer.finish().unwrap();
+    Source::file(path)
+}
+
+fn run_over(dir: &Path, source: &Source) -> PathBuf {
+    let run = dir.join("run");
+    let fake = FakeRun::tiny();
+    fake.write(&run);
+    fake.write_heat(&run.join("heat.mkv"));
+    let mut info = RunInfo::read(&run.join("run.json")).unwrap();
+    info.sources[0].path = source.location();
+    (info.sources[0].width, info.sources[0].height) = (SIZE.0 as u32, SIZE.1 as u32);
+    info.write(&run.join("run.json")).unwrap();
+    run
+}
+
+#[test]
+fn events_get_the_picture_of_their_peak_and_a_clip() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let run = run_over(dir.path(), &source);
+    let events = read_events(&run.join("events.csv")).unwrap();
+    let stale = run.join("events/002");
+    std::fs::create_dir_all(run.join("events/001")).unwrap();
+    std::fs::create_dir_all(&stale).unwrap();
+    std::fs::write(stale.join("frame.jpg"), "of an earlier run").unwrap();
+
+    let sources = std::slice::from_ref(&source);
+    let keep = |_: &_, frame: &Frame| Some(frame.clone());
+    let summary = make_event_media(&run, &events, sources, keep, &MediaOptions::default()).unwrap();
+    assert_eq!(summary.problems, Vec::<String>::new());
+    assert_eq!((summary.frames, summary.reconstructions, summary.heats, summary.clips), (1, 1, 1, 1));
+    assert!(!stale.join("frame.jpg").exists());
+
+    let picture = image::open(run.join("events/001/frame.jpg")).unwrap().to_luma8();
+    assert_eq!(picture.dimensions(), (SIZE.0 as u32, SIZE.1 as u32));
+    let expected = events[0].peak_frame as i32 * 4;
+    let shown = i32::from(picture.get_pixel(40, 20).0[0]);
+    assert!((shown - expected).abs() <= 2, "{shown} for {expected}");
+
+    let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
+    assert!(page.contains("data:video/mp4;base64,") && page.contains("data:image/jpeg;base64,"));
+    assert!(page.contains("data:image/png;base64,"));
+}
+
+#[test]
+fn a_source_that_is_gone_is_a_problem_not_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let run = run_over(dir.path(), &source);
+    let events = read_events(&run.join("events.csv")).unwrap();
+    let gone = Source { name: source.name.clone(), ..Source::file(dir.path().join("gone.mkv")) };
+    let summary = make_event_media(&run, &events, &[gone], |_, _| None, &MediaOptions::default()).unwrap();
+    assert_eq!((summary.frames, summary.clips, summary.heats), (0, 0, 1));
+    assert_eq!(summary.problems.len(), 2);
+}
+
+#[test]
+fn the_overlay_has_every_frame_at_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let run = run_over(dir.path(), &source);
+    let out = dir.path().join("overlay.mp4");
+    // Small, so that the test is quick.
+    let options = OverlayOptions { min_width: 2 * SIZE.0, ..OverlayOptions::default() };
+    assert_eq!(overlay(&run, &out, &options).unwrap(), FRAMES);
+    let format = FrameFormat { size: None, colour: Colour::Rgb };
+    let made: Vec<Frame> = FrameReader::open(&Source::file(&out), &format, &ReadOptions::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(made.len() as u64, FRAMES);
+    assert!((made[30].time_s - 3.0).abs() < 0.01, "{}", made[30].time_s);
+    assert_eq!((made[0].width % 2, made[0].width / SIZE.0), (0, 2));
+    assert!(made[0].height > SIZE.1 * 2, "the panel is below the picture");
+
+    let unknown = OverlayOptions { video: Some("other".to_owned()), ..OverlayOptions::default() };
+    let error = overlay(&run, &out, &unknown).unwrap_err().to_string();
+    assert!(error.contains("other") && error.contains("door"), "{error}");
+}
+
+#[test]
+fn chapters_are_written_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    FakeRun::tiny().write(dir.path());
+    let events = read_events(&dir.path().join("events.csv")).unwrap();
+    let out = dir.path().join("events.vtt");
+    write_chapters(&events, "door", &out).unwrap();
+    let text = std::fs::read_to_string(out).unwrap();
+    assert!(text.starts_with("WEBVTT\n\n1\n00:00:"), "{text}");
+    assert!(text.contains(" --> ") && text.contains("#1 reconstruction"));
+}
