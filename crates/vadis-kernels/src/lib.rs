@@ -1,5 +1,23 @@
-//! CPU convolution kernels of vadis, forward and backward, on plain slices.
+//! CPU kernels of vadis: convolution, transposed convolution and fully connected layers, forward
+//! and backward, on plain slices.
+//!
+//! Everything is one register tile (`tile`): a few rows of broadcast scalars against 16 or 32 lanes
+//! of streamed vectors. `conv` turns a convolution in either direction into lists of contiguous
+//! runs for it, `linear` a matrix product, and [`Network`] runs a [`Plan`] with them. Images are
+//! kept channels-last with a border of zeros, so that no kernel tests for an edge.
+//!
+//! Each output element is summed in an order that depends on the plan alone: results have the same
+//! bits for any batch size and any number of threads.
 
 mod activation;
+mod conv;
+mod elementwise;
+mod linear;
+mod network;
+mod plan;
+mod tile;
 
 pub use activation::Activation;
+pub use network::{Frozen, Gradients, Network, SizeError, Workspace};
+pub use plan::{Layer, Plan, PlanError, Reason, Step};
+pub use tile::Isa;

@@ -3,7 +3,7 @@
 //! One flat parameter keeps the number of parents of a segment's backward pass constant and makes
 //! the optimiser one fused loop. Saved files have named views of it in PyTorch's layouts.
 
-mod plan;
+mod fast;
 mod reference;
 
 use std::sync::Arc;
@@ -13,7 +13,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use thiserror::Error;
 
-pub use plan::{Layer, Plan, PlanError, Reason, Step};
+use fast::Engine;
+
+pub use vadis_kernels::{
+    Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, SizeError, Step,
+};
 
 /// A named parameter in PyTorch's layout.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +71,7 @@ pub struct Segment {
     /// All parameters, one after another as [`Plan::views`] says.
     pub weight: Param<Tensor<1>>,
     #[module(skip)]
-    plan: Arc<Plan>,
+    engine: Arc<Engine>,
 }
 
 impl Segment {
@@ -81,15 +85,16 @@ impl Segment {
         let data = TensorData::new(values, [plan.parameter_count()]);
         let value = Tensor::<1>::from_data(data, device);
         let value = if device.is_autodiff() { value.require_grad() } else { value };
-        Self { weight: Param::initialized(ParamId::new(), value), plan: Arc::new(plan.clone()) }
+        Self { weight: Param::initialized(ParamId::new(), value), engine: Arc::new(Engine::new(plan)) }
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.engine.plan
     }
 
-    /// Runs the layers.
+    /// Runs the layers: by the kernels of `vadis-kernels` on `flex` devices, by burn's own operations
+    /// on any other.
     ///
     /// # Shapes
     /// - `x`: `[batch, channels, height, width]`, the plan's input
@@ -99,8 +104,17 @@ impl Segment {
     /// If `x` does not have the plan's input shape, as burn's own modules do.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, c, h, w] = x.dims();
-        assert_eq!([c, h, w], self.plan.input(), "[channels, height, width] of the plan's input");
-        self.forward_reference(x)
+        assert_eq!([c, h, w], self.plan().input(), "[channels, height, width] of the plan's input");
+        fast::forward(&self.engine, self.weight.val(), x.clone()).unwrap_or_else(|| self.forward_reference(x))
+    }
+
+    /// The segment with its weights packed, for inference on the CPU without burn: an image's result
+    /// has the same bits whatever the batch and the number of threads.
+    ///
+    /// # Errors
+    /// Only if the parameter's length is not the plan's, which takes a foreign value put into `weight`.
+    pub fn freeze(&self) -> Result<FrozenSegment, SizeError> {
+        self.engine.network.freeze(&self.flat_parameter())
     }
 
     /// The same function by burn's own operations on any device.
@@ -108,13 +122,13 @@ impl Segment {
     /// # Panics
     /// As [`Segment::forward`].
     pub fn forward_reference(&self, x: Tensor<4>) -> Tensor<4> {
-        reference::forward(&self.plan, self.weight.val(), x)
+        reference::forward(self.plan(), self.weight.val(), x)
     }
 
     /// Every parameter under its name, in PyTorch's layout.
     pub fn named_parameters(&self) -> Vec<NamedTensor> {
         let flat = self.flat_parameter();
-        let views = self.plan.views().into_iter();
+        let views = self.plan().views().into_iter();
         views.map(|(name, shape, place)| NamedTensor { name, shape, values: flat[place].to_vec() }).collect()
     }
 
@@ -124,13 +138,13 @@ impl Segment {
     /// # Errors
     /// Unless exactly the plan's parameters are given, with their shapes.
     pub fn load_named(self, parameters: impl IntoIterator<Item = NamedTensor>) -> Result<Self, LoadError> {
-        let flat = flatten(&self.plan, parameters)?;
+        let flat = flatten(self.plan(), parameters)?;
         let weight = self.weight.map(|old| {
             let data = TensorData::new(flat, [old.dims()[0]]);
             let new = Tensor::from_data(data, &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
         });
-        Ok(Self { weight, plan: self.plan })
+        Ok(Self { weight, engine: self.engine })
     }
 
     fn flat_parameter(&self) -> Vec<f32> {

@@ -5,9 +5,7 @@ use burn::tensor::activation::{leaky_relu, relu, sigmoid, tanh};
 use burn::tensor::module::{conv_transpose2d, conv2d, linear};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Shape, Tensor};
-use vadis_kernels::Activation;
-
-use super::plan::{Layer, Plan, Step};
+use vadis_kernels::{Activation, Layer, Plan, Step};
 
 /// Runs `plan` on `x` = `[batch, channels, height, width]` with the flat parameter `weight`.
 pub(super) fn forward(plan: &Plan, weight: Tensor<1>, x: Tensor<4>) -> Tensor<4> {

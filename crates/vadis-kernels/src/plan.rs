@@ -1,10 +1,11 @@
-//! The static description of a segment: its layers, their shapes, and where each parameter lies in
-//! the segment's one flat parameter.
+//! The static description of a network: its layers, their shapes, and where each parameter lies in
+//! its one flat parameter.
 
 use std::ops::Range;
 
 use thiserror::Error;
-use vadis_kernels::Activation;
+
+use crate::Activation;
 
 /// One layer of a [`Plan`]. All have a bias; the activation follows the bias.
 ///
@@ -117,7 +118,7 @@ impl Layer {
 
     /// PyTorch's fan-in: the weight's second dimension times the kernel's area. (For a transposed
     /// convolution that counts output channels, as `torch.nn.init` does.)
-    pub(crate) fn fan_in(&self) -> usize {
+    pub fn fan_in(&self) -> usize {
         self.weight_shape().iter().skip(1).product()
     }
 
@@ -353,10 +354,9 @@ pub struct Step {
 /// layout.
 ///
 /// ```
-/// use vadis_kernels::Activation;
-/// use vadis_nn::segment::{Layer, Plan};
+/// use vadis_kernels::{Activation, Layer, Plan};
 ///
-/// # fn main() -> Result<(), vadis_nn::segment::PlanError> {
+/// # fn main() -> Result<(), vadis_kernels::PlanError> {
 /// let encoder = Plan::new([1, 64, 128])?
 ///     .layer("conv1", Layer::conv2d(1, 16, 3, 2, Activation::Relu))?
 ///     .layer("fc", Layer::linear(16 * 32 * 64, 256, Activation::None))?;

@@ -1,0 +1,527 @@
+//! 2-D convolution and transposed convolution of one image, forward and backward.
+//!
+//! All four passes over data (either operation, forward or towards its input) are one of two
+//! *gathers*: each output pixel sums over the input pixels that reach it. They differ in which
+//! those are (with stride s, padding p and kernel index k, per axis):
+//!
+//! * direct: input = output · s + k − p, weight `[written][read][ky][kx]`;
+//! * transposed: input = (output + p − k) / s where that is whole, weight `[read][written][ky][kx]`.
+//!
+//! Images are channels-last with a border of zeros, so the taps of one kernel row are one
+//! contiguous run, however few the channels.
+
+use crate::Activation;
+use crate::elementwise::activate;
+use crate::tile::{Isa, LANES, Run, Steps, Tile, WIDTH, accumulate, even_tiles};
+
+/// Elements after an image's last pixel that a vector may read beyond it.
+pub(crate) const SLACK: usize = WIDTH;
+/// A lane without a weight or pixel.
+const NONE: u32 = u32::MAX;
+
+/// Rows and columns of zeros around an image: `[before, after]` on `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Halo(pub(crate) [[usize; 2]; 2]);
+
+impl Halo {
+    pub(crate) fn union(self, other: Self) -> Self {
+        Self(std::array::from_fn(|axis| std::array::from_fn(|end| self.0[axis][end].max(other.0[axis][end]))))
+    }
+}
+
+/// A channels-last image in a buffer: `[height + halo][width + halo][channels]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Image {
+    pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) halo: Halo,
+}
+
+impl Image {
+    pub(crate) fn new([channels, height, width]: [usize; 3], halo: Halo) -> Self {
+        Self { channels, height, width, halo }
+    }
+
+    /// Elements of a padded row.
+    fn pitch(&self) -> usize {
+        let [before, after] = self.halo.0[1];
+        (before + self.width + after) * self.channels
+    }
+
+    /// Index of the first channel of a pixel, which may lie in the halo.
+    fn at(&self, y: isize, x: isize) -> usize {
+        let row = y + self.halo.0[0][0] as isize;
+        let column = x + self.halo.0[1][0] as isize;
+        debug_assert!(row >= 0 && column >= 0);
+        row as usize * self.pitch() + column as usize * self.channels
+    }
+
+    /// Elements of the buffer, slack included, a multiple of 16.
+    pub(crate) fn len(&self) -> usize {
+        let [before, after] = self.halo.0[0];
+        ((before + self.height + after) * self.pitch() + SLACK).next_multiple_of(LANES)
+    }
+
+    /// The place of row `y`'s pixels, without the halo.
+    pub(crate) fn row(&self, y: usize) -> std::ops::Range<usize> {
+        let start = self.at(y as isize, 0);
+        start..start + self.width * self.channels
+    }
+
+    /// Writes the interior from `[channels][height][width]`.
+    pub(crate) fn read_planes(&self, planes: &[f32], buffer: &mut [f32]) {
+        for y in 0..self.height {
+            let row = &mut buffer[self.row(y)];
+            for (c, plane) in planes.chunks_exact(self.height * self.width).enumerate() {
+                let plane = &plane[y * self.width..][..self.width];
+                for (pixel, &value) in row.chunks_exact_mut(self.channels).zip(plane) {
+                    pixel[c] = value;
+                }
+            }
+        }
+    }
+
+    /// Copies the interior to `[channels][height][width]`.
+    pub(crate) fn write_planes(&self, buffer: &[f32], planes: &mut [f32]) {
+        for y in 0..self.height {
+            let row = &buffer[self.row(y)];
+            for (c, plane) in planes.chunks_exact_mut(self.height * self.width).enumerate() {
+                let plane = &mut plane[y * self.width..][..self.width];
+                for (value, pixel) in plane.iter_mut().zip(row.chunks_exact(self.channels)) {
+                    *value = pixel[c];
+                }
+            }
+        }
+    }
+}
+
+/// Kernel, stride and padding, `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+}
+
+impl Window {
+    /// Input offset, relative to the block's first input, of kernel index `k` for the `r`-th output
+    /// of a block; `None` where a transposed convolution has no such input.
+    fn offset(&self, transposed: bool, axis: usize, r: usize, k: usize) -> Option<isize> {
+        let (s, p) = (self.stride[axis] as isize, self.padding[axis] as isize);
+        let (r, k) = (r as isize, k as isize);
+        if !transposed {
+            return Some(r * s + k - p);
+        }
+        let scaled = r + p - k;
+        (scaled.rem_euclid(s) == 0).then(|| scaled.div_euclid(s))
+    }
+
+    /// The kernel index that joins the `r`-th output of a block with the input at `offset`.
+    fn tap(&self, transposed: bool, axis: usize, r: usize, offset: isize) -> Option<usize> {
+        let (s, p) = (self.stride[axis] as isize, self.padding[axis] as isize);
+        let k = if transposed { r as isize + p - offset * s } else { offset + p - r as isize * s };
+        usize::try_from(k).ok().filter(|&k| k < self.kernel[axis])
+    }
+
+    /// First offset and number of offsets that outputs `rs` of a block reach.
+    fn span(&self, transposed: bool, axis: usize, rs: std::ops::Range<usize>) -> (isize, usize) {
+        let taps = || (0..self.kernel[axis]).flat_map(|k| rs.clone().map(move |r| (r, k)));
+        let offsets = || taps().filter_map(|(r, k)| self.offset(transposed, axis, r, k));
+        match (offsets().min(), offsets().max()) {
+            (Some(first), Some(last)) => (first, (last - first + 1) as usize),
+            _ => (0, 0),
+        }
+    }
+}
+
+/// Blocks of output pixels that are computed alike: same taps, same lanes.
+#[derive(Clone, Debug)]
+struct Class {
+    /// Outputs of a block, `[vertical, horizontal]`, from `first` to before `end`.
+    first: [usize; 2],
+    end: [usize; 2],
+    /// First input offset and number of offsets, `[vertical, horizontal]`.
+    span: [(isize, usize); 2],
+    /// Number of blocks `[vertical, horizontal]`.
+    blocks: [usize; 2],
+    groups: Vec<Group>,
+}
+
+/// 16 or 32 lanes of a class.
+#[derive(Clone, Debug)]
+struct Group {
+    /// Where the group's weights start in the packed ones: `[terms][width]`.
+    panel: usize,
+    /// Blocks of 16 lanes: 1 or 2.
+    blocks: usize,
+    /// What each lane writes.
+    lanes: Vec<Lane>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    /// Output of the block, `[vertical, horizontal]`.
+    pixel: [usize; 2],
+    channel: usize,
+}
+
+/// One gather, compiled for images of one shape.
+#[derive(Clone, Debug)]
+pub(crate) struct Gather {
+    transposed: bool,
+    window: Window,
+    read: Image,
+    write: Image,
+    /// Output pixels of a block and input pixels from one block to the next, per axis.
+    block: [usize; 2],
+    advance: [usize; 2],
+    classes: Vec<Class>,
+    /// For each packed weight its index in the layer's, or `NONE`.
+    pack: Vec<u32>,
+}
+
+impl Gather {
+    /// Compiles the gather from an image of shape `read` to one of shape `write`
+    /// (`[channels, height, width]`), without halos: see [`Gather::halo`] and [`Gather::place`].
+    pub(crate) fn new(transposed: bool, window: Window, read: [usize; 3], write: [usize; 3]) -> Self {
+        let (read, write) = (Image::new(read, Halo::default()), Image::new(write, Halo::default()));
+        let unit = if transposed { window.stride } else { [1, 1] };
+        let gather = |block: [usize; 2]| {
+            let advance = std::array::from_fn(|axis| match transposed {
+                true => block[axis] / window.stride[axis],
+                false => block[axis] * window.stride[axis],
+            });
+            let (classes, pack) = (Vec::new(), Vec::new());
+            Self { transposed, window, read, write, block, advance, classes, pack }
+        };
+        let mut best = gather(unit);
+        best.split_classes();
+        // With few channels, several pixels share a vector although some of their taps are zeros.
+        for (down, across) in [(1, 1), (1, 2), (2, 1), (2, 2), (2, 4), (4, 2), (4, 4)] {
+            let block = [unit[0] * down, unit[1] * across];
+            if block[0] * block[1] * write.channels <= LANES {
+                let mut merged = gather(block);
+                merged.merge_classes();
+                if merged.cost() < best.cost() {
+                    best = merged;
+                }
+            }
+        }
+        best.pack_weights();
+        best
+    }
+
+    /// One class for each pixel of a block.
+    fn split_classes(&mut self) {
+        let [down, across] = self.block;
+        let pixels = (0..down).flat_map(|y| (0..across).map(move |x| [y, x]));
+        self.classes = pixels.map(|[y, x]| self.class([y, x], [y + 1, x + 1])).collect();
+    }
+
+    /// One class for all pixels of a block.
+    fn merge_classes(&mut self) {
+        self.classes = vec![self.class([0, 0], self.block)];
+    }
+
+    fn class(&self, first: [usize; 2], end: [usize; 2]) -> Class {
+        let span =
+            std::array::from_fn(|axis| self.window.span(self.transposed, axis, first[axis]..end[axis]));
+        let size = [self.write.height, self.write.width];
+        let blocks =
+            std::array::from_fn(|axis| size[axis].saturating_sub(first[axis]).div_ceil(self.block[axis]));
+        Class { first, end, span, blocks, groups: Vec::new() }
+    }
+
+    /// Vector operations for one block of output pixels.
+    fn vectors(&self, class: &Class) -> usize {
+        let pixels = (class.end[0] - class.first[0]) * (class.end[1] - class.first[1]);
+        let lanes = (pixels * self.write.channels).div_ceil(LANES);
+        class.span[0].1 * class.span[1].1 * self.read.channels * lanes
+    }
+
+    /// Vector operations for one output pixel.
+    fn cost(&self) -> f64 {
+        let vectors: usize = self.classes.iter().map(|class| self.vectors(class)).sum();
+        vectors as f64 / (self.block[0] * self.block[1]) as f64
+    }
+
+    fn pack_weights(&mut self) {
+        let mut classes = std::mem::take(&mut self.classes);
+        for class in &mut classes {
+            let lanes = self.lanes(class);
+            for lanes in lanes.chunks(WIDTH) {
+                let blocks = lanes.len().div_ceil(LANES);
+                class.groups.push(Group { panel: self.pack.len(), blocks, lanes: lanes.to_vec() });
+                self.pack_panel(class.span, lanes, blocks * LANES);
+            }
+        }
+        self.classes = classes;
+    }
+
+    fn lanes(&self, class: &Class) -> Vec<Lane> {
+        let channels = self.write.channels;
+        let [ys, xs] = [class.first[0]..class.end[0], class.first[1]..class.end[1]];
+        let pixels = ys.flat_map(|y| xs.clone().map(move |x| [y, x]));
+        pixels.flat_map(|pixel| (0..channels).map(move |channel| Lane { pixel, channel })).collect()
+    }
+
+    fn pack_panel(&mut self, [(y0, ny), (x0, nx)]: [(isize, usize); 2], lanes: &[Lane], width: usize) {
+        for y in (y0..).take(ny) {
+            for x in (x0..).take(nx) {
+                for read in 0..self.read.channels {
+                    let start = self.pack.len();
+                    self.pack.resize(start + width, NONE);
+                    for (l, lane) in lanes.iter().enumerate() {
+                        self.pack[start + l] = self.weight_index(lane, read, [y, x]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn weight_index(&self, lane: &Lane, read: usize, offset: [isize; 2]) -> u32 {
+        let tap = |axis: usize| self.window.tap(self.transposed, axis, lane.pixel[axis], offset[axis]);
+        let (Some(ky), Some(kx)) = (tap(0), tap(1)) else { return NONE };
+        let (outer, inner, inner_len) = match self.transposed {
+            true => (read, lane.channel, self.write.channels),
+            false => (lane.channel, read, self.read.channels),
+        };
+        let [kh, kw] = self.window.kernel;
+        // A plan has at most 2³⁰ parameters.
+        (((outer * inner_len + inner) * kh + ky) * kw + kx) as u32
+    }
+
+    /// The zeros that the gather needs around the image it reads.
+    pub(crate) fn halo(&self) -> Halo {
+        let size = [self.read.height, self.read.width];
+        let mut halo = Halo::default();
+        for class in self.classes.iter().filter(|class| !class.blocks.contains(&0)) {
+            for axis in 0..2 {
+                let (first, count) = class.span[axis];
+                let last = ((class.blocks[axis] - 1) * self.advance[axis] + count) as isize + first;
+                let [before, after] = &mut halo.0[axis];
+                *before = (*before).max((-first).max(0) as usize);
+                *after = (*after).max((last - size[axis] as isize).max(0) as usize);
+            }
+        }
+        halo
+    }
+
+    /// Sets the halos of the images that it reads and writes; `read` at least [`Gather::halo`].
+    pub(crate) fn place(&mut self, read: Halo, write: Halo) {
+        debug_assert_eq!(read.union(self.halo()), read);
+        self.read.halo = read;
+        self.write.halo = write;
+    }
+
+    /// The layer's weights in the order in which they are used.
+    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
+        self.pack.iter().map(|&index| if index == NONE { 0.0 } else { weight[index as usize] }).collect()
+    }
+
+    /// Fills the interior of `output` from `input`; `packed` is from [`Gather::pack`], an empty bias
+    /// counts as zeros.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &[f32],
+        bias: &[f32],
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        for class in &self.classes {
+            for group in &class.groups {
+                let start = bias_tile(group, bias);
+                let runs = self.runs(class, group);
+                for y in 0..class.blocks[0] {
+                    for (x, rows) in even_tiles(class.blocks[1]) {
+                        let corner = [y * self.advance[0], x * self.advance[1]];
+                        let input = &input[corner[0] * self.read.pitch() + corner[1] * self.read.channels..];
+                        let mut tile = start;
+                        let shape = [rows, group.blocks];
+                        accumulate(isa, &mut tile, shape, input, packed, &runs, self.steps(group));
+                        finish(isa, activation, &mut tile, shape);
+                        self.store(group, &tile, y, x..x + rows, output);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The taps' runs for the block at the origin.
+    fn runs(&self, class: &Class, group: &Group) -> Vec<Run> {
+        let [(y0, ny), (x0, nx)] = class.span;
+        let len = nx * self.read.channels;
+        let run = |i: usize| Run {
+            a: self.read.at(y0 + i as isize, x0),
+            b: group.panel + i * len * group.blocks * LANES,
+            len,
+        };
+        (0..ny).map(run).collect()
+    }
+
+    fn steps(&self, group: &Group) -> Steps {
+        Steps { a_row: self.advance[1] * self.read.channels, a_term: 1, b_term: group.blocks * LANES }
+    }
+
+    fn store(&self, group: &Group, tile: &Tile, y: usize, xs: std::ops::Range<usize>, output: &mut [f32]) {
+        let (Some(first), Some(last)) = (group.lanes.first(), group.lanes.last()) else { return };
+        for (row, x) in tile.0.iter().zip(xs) {
+            let at = |lane: &Lane| [y * self.block[0] + lane.pixel[0], x * self.block[1] + lane.pixel[1]];
+            if first.pixel == last.pixel {
+                let [oy, ox] = at(first);
+                let start = self.write.at(oy as isize, ox as isize) + first.channel;
+                output[start..][..group.lanes.len()].copy_from_slice(&row[..group.lanes.len()]);
+                continue;
+            }
+            for (lane, &value) in group.lanes.iter().zip(row) {
+                let [oy, ox] = at(lane);
+                if oy < self.write.height && ox < self.write.width {
+                    output[self.write.at(oy as isize, ox as isize) + lane.channel] = value;
+                }
+            }
+        }
+    }
+}
+
+fn bias_tile(group: &Group, bias: &[f32]) -> Tile {
+    let mut tile = Tile::ZERO;
+    if !bias.is_empty() {
+        let mut row = [0.0; WIDTH];
+        row.iter_mut().zip(&group.lanes).for_each(|(value, lane)| *value = bias[lane.channel]);
+        tile.0.fill(row);
+    }
+    tile
+}
+
+fn finish(isa: Isa, activation: Activation, tile: &mut Tile, [rows, blocks]: [usize; 2]) {
+    if activation == Activation::None {
+        return;
+    }
+    if blocks == 2 {
+        activate(isa, activation, tile.0[..rows].as_flattened_mut());
+    } else {
+        tile.0[..rows].iter_mut().for_each(|row| activate(isa, activation, &mut row[..LANES]));
+    }
+}
+
+/// The weight gradient of a convolution, or of a transposed one (there input and output swap roles):
+///
+/// dW[v][s][ky][kx] = Σ_yx vector[y][x][v] · scalar[y·s + ky − p][x·s + kx − p][s]
+///
+/// Partial sums lie as `[panel of 32 lanes][rows][32]`.
+#[derive(Clone, Debug)]
+pub(crate) struct WeightGradient {
+    window: Window,
+    scalar: Image,
+    vector: Image,
+    /// Lanes run over the window instead of the channels of `vector`: for those with few channels.
+    window_lanes: bool,
+}
+
+impl WeightGradient {
+    /// `scalar` is the larger image (a convolution's input, a transposed one's output gradient).
+    pub(crate) fn new(window: Window, scalar: Image, vector: Image) -> Self {
+        let run = window.kernel[1] * scalar.channels;
+        let channels = vector.channels;
+        let padded = |n: usize| n.next_multiple_of(LANES);
+        let window_lanes = padded(run) * channels < padded(channels) * run;
+        Self { window, scalar, vector, window_lanes }
+    }
+
+    /// Zeros that it needs around the scalar image.
+    pub(crate) fn halo(window: Window, scalar: [usize; 3], vector: [usize; 3]) -> Halo {
+        Halo(std::array::from_fn(|axis| {
+            let (s, p, k) = (window.stride[axis], window.padding[axis], window.kernel[axis]);
+            let reach = ((vector[1 + axis] - 1) * s + k).saturating_sub(p);
+            [p, reach.saturating_sub(scalar[1 + axis])]
+        }))
+    }
+
+    /// Length of a kernel row's run in the scalar image.
+    fn run_len(&self) -> usize {
+        self.window.kernel[1] * self.scalar.channels
+    }
+
+    /// Rows and lanes of one kernel row's sums.
+    fn shape(&self) -> [usize; 2] {
+        match self.window_lanes {
+            true => [self.vector.channels, self.run_len()],
+            false => [self.run_len(), self.vector.channels],
+        }
+    }
+
+    /// Elements of the partial sums.
+    pub(crate) fn partial_len(&self) -> usize {
+        let [rows, lanes] = self.shape();
+        self.window.kernel[0] * rows * lanes.next_multiple_of(WIDTH)
+    }
+
+    /// Adds one image's share to `partial`.
+    pub(crate) fn accumulate(&self, isa: Isa, scalar: &[f32], vector: &[f32], partial: &mut [f32]) {
+        let [rows, lanes] = self.shape();
+        let (pixel, stride) = (self.vector.channels, self.window.stride[1] * self.scalar.channels);
+        let (steps, a, b) = match self.window_lanes {
+            true => (Steps { a_row: 1, a_term: pixel, b_term: stride }, vector, scalar),
+            false => (Steps { a_row: 1, a_term: stride, b_term: pixel }, scalar, vector),
+        };
+        let panel = rows * WIDTH;
+        let row_len = lanes.next_multiple_of(WIDTH) * rows;
+        for (ky, partial) in partial.chunks_exact_mut(row_len).enumerate() {
+            let runs = self.runs(ky);
+            for (lane, partial) in (0..lanes).step_by(WIDTH).zip(partial.chunks_exact_mut(panel)) {
+                let blocks = (lanes - lane).min(WIDTH).div_ceil(LANES);
+                for (first, rows) in even_tiles(rows) {
+                    let mut tile = Tile::ZERO;
+                    accumulate(isa, &mut tile, [rows, blocks], &a[first..], &b[lane..], &runs, steps);
+                    let sums = &mut partial[first * WIDTH..][..rows * WIDTH];
+                    crate::elementwise::add(isa, sums, tile.0[..rows].as_flattened());
+                }
+            }
+        }
+    }
+
+    fn runs(&self, ky: usize) -> Vec<Run> {
+        let [sy, _] = self.window.stride;
+        let [py, px] = self.window.padding.map(|p| p as isize);
+        let run = |y: usize| {
+            let scalar = self.scalar.at((y * sy + ky) as isize - py, -px);
+            let vector = self.vector.at(y as isize, 0);
+            let (a, b) = if self.window_lanes { (vector, scalar) } else { (scalar, vector) };
+            Run { a, b, len: self.vector.width }
+        };
+        (0..self.vector.height).map(run).collect()
+    }
+
+    /// Adds finished partial sums to the weight gradient in PyTorch's layout.
+    pub(crate) fn scatter(&self, partial: &[f32], gradient: &mut [f32]) {
+        let [rows, lanes] = self.shape();
+        let [kh, kw] = self.window.kernel;
+        let channels = self.scalar.channels;
+        let row_len = lanes.next_multiple_of(WIDTH) * rows;
+        for (index, slot) in gradient.iter_mut().enumerate() {
+            let (kx, ky) = (index % kw, index / kw % kh);
+            let (s, v) = (index / (kw * kh) % channels, index / (kw * kh * channels));
+            let place = kx * channels + s;
+            let (row, lane) = if self.window_lanes { (v, place) } else { (place, v) };
+            *slot += partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH];
+        }
+    }
+}
+
+/// Adds the interior's sum over all pixels, for each channel, to `sums`.
+pub(crate) fn add_channel_sums(image: &Image, buffer: &[f32], sums: &mut [f32]) {
+    // Sixteen pixels abreast: a single running sum would wait for each addition.
+    let mut wide = vec![0.0; LANES * image.channels];
+    for y in 0..image.height {
+        let row = &buffer[image.row(y)];
+        for chunk in row.chunks(wide.len()) {
+            wide.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    for pixel in wide.chunks_exact(image.channels) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+    }
+}
