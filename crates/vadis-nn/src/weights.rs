@@ -49,7 +49,17 @@ impl WeightFile {
         let io = |source| NnError::Io { path: path.to_owned(), source };
         let bytes = self.to_bytes()?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        // Temporary files are private; a model has the permissions of any file (less the umask).
+        #[cfg(unix)]
+        let builder = {
+            use std::os::unix::fs::PermissionsExt;
+            let mut builder = tempfile::Builder::new();
+            builder.permissions(fs::Permissions::from_mode(0o666));
+            builder
+        };
+        #[cfg(not(unix))]
+        let builder = tempfile::Builder::new();
+        let mut file = builder.tempfile_in(folder).map_err(io)?;
         file.write_all(&bytes).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
         file.persist(path).map_err(|e| io(e.error))?;

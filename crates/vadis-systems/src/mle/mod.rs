@@ -20,7 +20,7 @@ use vadis_nn::weights::WeightFile;
 use crate::{Configured, FrameStore, InputFormat, Method, Model, Preset, Session, Setting, SystemError};
 
 pub use config::{MleConfig, ScoreKind, Size};
-pub use network::Autoencoder;
+pub use network::{Autoencoder, Frozen};
 pub use quality::{Quality, QualityReference, pearson};
 pub use score::MleModel;
 

@@ -1,11 +1,11 @@
 //! The autoencoder: Conv 16-32-64, 3×3, stride 2, ReLU → FC → latent, and the mirrored decoder with a sigmoid
 //! (the authors' IROS 2025 network; strides, and sizes other than 64×64, are ours).
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use vadis_kernels::Activation;
-use vadis_nn::segment::{Layer, NamedTensor, Plan, PlanError, Segment};
-use vadis_nn::{NnError, tensor_values};
+use vadis_nn::NnError;
+use vadis_nn::segment::{FrozenSegment, Layer, NamedTensor, Plan, PlanError, Segment};
 
 use super::MleConfig;
 use crate::InputFormat;
@@ -50,23 +50,14 @@ impl Autoencoder {
         (z.clone().reshape([batch, latent]), self.decoder.forward(z))
     }
 
-    /// The network without what training needs.
-    pub fn inference(self) -> Self {
-        use burn::module::Module;
-        Self { encoder: self.encoder.valid(), decoder: self.decoder.valid() }
-    }
-
-    /// Latent and reconstruction of one frame `[channels, height, width]`. Frames go through one by one, so a
-    /// frame's result depends on nothing but the frame.
+    /// The network packed for inference on the CPU.
     ///
     /// # Errors
-    /// [`NnError::Tensor`] if the device fails.
-    pub fn run(&self, x: Vec<f32>) -> Result<(Vec<f32>, Vec<f32>), NnError> {
-        let [c, h, w] = self.encoder.plan().input();
-        let device = self.encoder.weight.val().device();
-        let x = Tensor::<4>::from_data(TensorData::new(x, [1, c, h, w]), &device);
-        let (z, y) = self.forward(x);
-        Ok((tensor_values(z)?, tensor_values(y)?))
+    /// [`NnError::Tensor`] if the weights cannot be read.
+    pub fn freeze(&self) -> Result<Frozen, NnError> {
+        let wrong = |e: vadis_kernels::SizeError| NnError::Tensor(e.to_string());
+        let encoder = self.encoder.freeze().map_err(wrong)?;
+        Ok(Frozen { encoder, decoder: self.decoder.freeze().map_err(wrong)? })
     }
 
     /// All weights under PyTorch's names.
@@ -97,6 +88,26 @@ impl Autoencoder {
         };
         let encoder = self.encoder.load_named(encoder).map_err(wrong)?;
         Ok(Self { encoder, decoder: self.decoder.load_named(decoder).map_err(wrong)? })
+    }
+}
+
+/// The trained network as it scores: a frame's result has the same bits whatever the batch and the threads.
+#[derive(Debug)]
+pub struct Frozen {
+    encoder: FrozenSegment,
+    decoder: FrozenSegment,
+}
+
+impl Frozen {
+    /// Latents and reconstructions of `batch` frames `[batch, channels, height, width]`, as flat values.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if `x` has another length.
+    pub fn run(&self, x: &[f32], batch: usize) -> Result<(Vec<f32>, Vec<f32>), NnError> {
+        let wrong = |e: vadis_kernels::SizeError| NnError::Tensor(e.to_string());
+        let z = self.encoder.run(x, batch).map_err(wrong)?;
+        let y = self.decoder.run(&z, batch).map_err(wrong)?;
+        Ok((z, y))
     }
 }
 
@@ -148,7 +159,7 @@ mod tests {
             [(64, 64, Colour::Grey), (37, 22, Colour::Rgb), (16, 17, Colour::Grey), (50, 33, Colour::Rgb)]
         {
             let values = colour.channels() * width * height;
-            let (z, y) = network(width, height, colour).run(vec![0.5; values]).unwrap();
+            let (z, y) = network(width, height, colour).freeze().unwrap().run(&vec![0.5; values], 1).unwrap();
             assert_eq!((z.len(), y.len()), (256, values));
             assert!(y.iter().all(|v| (0.0..=1.0).contains(v)));
         }
@@ -171,7 +182,8 @@ mod tests {
         let other = Autoencoder::new(&config, format, &Device::default(), &mut rng).unwrap();
         let frame: Vec<f32> = (0..384).map(|i| (i % 17) as f32 / 17.0).collect();
         let loaded = other.load_named(first.named_parameters()).unwrap();
-        assert_eq!(loaded.run(frame.clone()).unwrap(), first.run(frame).unwrap());
+        let run = |network: &Autoencoder| network.freeze().unwrap().run(&frame, 1).unwrap();
+        assert_eq!(run(&loaded), run(&first));
         let missing = first.named_parameters().split_off(1);
         assert!(matches!(loaded.load_named(missing), Err(NnError::Weights { .. })));
     }

@@ -9,7 +9,7 @@ use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame};
 
-use super::network::Autoencoder;
+use super::network::{Autoencoder, Frozen};
 use super::quality::{Quality, QualityReference};
 use super::{MleConfig, ScoreKind};
 use crate::frames::to_unit;
@@ -17,12 +17,16 @@ use crate::model_file::parse;
 use crate::store::check_format;
 use crate::{Explanation, FrameStore, InputFormat, Model, Scored, Scorer, Statistics, SystemError};
 
+/// Frames that go through the network together.
+const CHUNK: usize = 64;
+
 /// A trained `mle` model.
 #[derive(Debug)]
 pub struct MleModel {
     config: MleConfig,
     format: InputFormat,
-    network: Autoencoder,
+    weights: Vec<NamedTensor>,
+    network: Frozen,
     reference: QualityReference,
     statistics: Statistics,
 }
@@ -31,10 +35,12 @@ impl MleModel {
     pub(super) fn new(
         config: MleConfig,
         format: InputFormat,
-        network: Autoencoder,
+        network: &Autoencoder,
         reference: QualityReference,
-    ) -> Self {
-        Self { config, format, network: network.inference(), reference, statistics: Statistics::default() }
+    ) -> Result<Self, SystemError> {
+        let weights = network.named_parameters();
+        let statistics = Statistics::default();
+        Ok(Self { config, format, weights, network: network.freeze()?, reference, statistics })
     }
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {
@@ -53,7 +59,7 @@ impl MleModel {
         let (mut variance, mut about_background, mut error_sum) = (0.0, 0.0, 0.0);
         for &place in places {
             let x = to_unit(&footage.read(&[place])?, self.format, &self.reference.counts);
-            let (_, y) = self.network.run(x.clone())?;
+            let (_, y) = self.network.run(&x, 1)?;
             let error = self.reference.squared_error(&x, &y);
             usual.iter_mut().zip(&error).for_each(|(u, &e)| *u += f64::from(e) / places.len() as f64);
             error_sum += error.iter().map(|&e| f64::from(e)).sum::<f64>();
@@ -66,11 +72,17 @@ impl MleModel {
         Ok(1.0 - error_sum / about_background.max(1e-12))
     }
 
-    fn assess(&self, frame: &Frame) -> Result<Quality, SystemError> {
-        check_format(frame, self.format)?;
-        let x = to_unit(&frame.data, self.format, &self.reference.counts);
-        let (_, y) = self.network.run(x.clone())?;
-        Ok(self.reference.assess(&x, &y))
+    /// The quality of consecutive frames, rebuilt together.
+    fn assess(&self, frames: &[Frame]) -> Result<Vec<Quality>, SystemError> {
+        let size = self.format.frame_bytes();
+        let mut x = Vec::with_capacity(frames.len() * size);
+        for frame in frames {
+            check_format(frame, self.format)?;
+            x.extend(to_unit(&frame.data, self.format, &self.reference.counts));
+        }
+        let (_, y) = self.network.run(&x, frames.len())?;
+        let pairs = x.par_chunks(size).zip(y.par_chunks(size));
+        Ok(pairs.map(|(x, y)| self.reference.assess(x, y)).collect())
     }
 
     /// A model from the file that [`Model::to_file`] made.
@@ -111,7 +123,7 @@ impl MleModel {
             values: values.clone(),
         });
         let network = network.load_named(named.collect())?;
-        let mut model = Self::new(config, format, network, reference);
+        let mut model = Self::new(config, format, &network, reference)?;
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
@@ -158,7 +170,7 @@ impl Model for MleModel {
 
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
-        self.network.named_parameters().into_iter().for_each(|t| file.insert(t));
+        self.weights.iter().cloned().for_each(|t| file.insert(t));
         let QualityReference { shape: [c, h, w], background, usual_error, counts, variance, .. } =
             &self.reference;
         let mut reference = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
@@ -177,7 +189,7 @@ impl Model for MleModel {
             return Err(SystemError::TooFewFrames { got: 0, needed: 1, system: "mle" });
         };
         check_format(frame, self.format)?;
-        let (latent, y) = self.network.run(to_unit(&frame.data, self.format, &self.reference.counts))?;
+        let (latent, y) = self.network.run(&to_unit(&frame.data, self.format, &self.reference.counts), 1)?;
         let plane = self.format.width * self.format.height;
         let channels = self.format.colour.channels();
         let byte =
@@ -194,22 +206,15 @@ struct MleScorer<'a> {
 impl Scorer for MleScorer<'_> {
     fn push(&mut self, frames: &[Frame], out: &mut Vec<Scored>) -> Result<(), SystemError> {
         let chosen = self.model.config.score.column();
-        let score = |frame: &Frame| {
-            let Quality { columns, heat } = self.model.assess(frame)?;
-            let score = columns[chosen];
-            let (frame, time_s) = (frame.index, frame.time_s);
-            Ok(Scored {
-                frame,
-                time_s,
-                score,
-                causal: score,
-                edge: false,
-                indicators: columns.to_vec(),
-                heat,
-            })
-        };
-        let scored: Result<Vec<Scored>, SystemError> = frames.par_iter().map(score).collect();
-        out.extend(scored?);
+        // A bounded part at a time, however many frames come at once.
+        for part in frames.chunks(CHUNK) {
+            for (frame, Quality { columns, heat }) in part.iter().zip(self.model.assess(part)?) {
+                let score = columns[chosen];
+                let (frame, time_s) = (frame.index, frame.time_s);
+                let indicators = columns.to_vec();
+                out.push(Scored { frame, time_s, score, causal: score, edge: false, indicators, heat });
+            }
+        }
         Ok(())
     }
 

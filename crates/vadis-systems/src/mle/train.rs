@@ -46,8 +46,7 @@ pub(super) fn train(
     session.log.clone_from(&trainer.log);
     let calibration = if held_out.is_empty() { &places } else { &held_out };
     let label = if held_out.is_empty() { "training" } else { "held-out" };
-    let network = trainer.network.clone();
-    finish(config, footage, network, (calibration, label), (background, counts), session)
+    finish(config, footage, &trainer.network, (calibration, label), (background, counts), session)
 }
 
 /// Places to train on, and the last `holdout` of each source.
@@ -307,7 +306,7 @@ fn set_weight(segment: &mut Segment, values: Vec<f32>) {
 fn finish(
     config: &MleConfig,
     footage: &FrameStore,
-    network: Autoencoder,
+    network: &Autoencoder,
     (places, footage_kind): (&[usize], &str),
     (background, counts): (Vec<f32>, Vec<f32>),
     session: &mut Session<'_>,
@@ -321,7 +320,7 @@ fn finish(
         variance: 0.0,
         patch: config.patch,
     };
-    let mut model = MleModel::new(config.clone(), format, network, reference);
+    let mut model = MleModel::new(config.clone(), format, network, reference)?;
     let explained = model.learn_usual_error(footage, &spread(places, CALIBRATION_FRAMES))?;
     let statistics = calibrate(&model, footage, places, footage_kind, session)?;
     model.set_statistics(statistics);

@@ -1,0 +1,202 @@
+//! What every system promises, on a small moving scene: scores do not depend on how frames are split, a saved model
+//! scores as the one in memory, an interrupted training goes on to the same bits, the same seed gives the same scores.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+use vadis_systems::{
+    FrameStore, FrameStoreWriter, Model, ModelInfo, Preset, Progress, Scored, Session, Setting, SystemError,
+    cpu_device, load_model, method, methods, save_model,
+};
+use vadis_video::{Frame, Mask};
+
+/// A bright bar sweeps over a textured ground; from frame 200 to 211 a dark block lies in it.
+fn scene(frames: u64, format: vadis_systems::InputFormat) -> Vec<Frame> {
+    (0..frames).map(|t| picture(t, format)).collect()
+}
+
+fn picture(t: u64, format: vadis_systems::InputFormat) -> Frame {
+    let (w, h) = (format.width, format.height);
+    let mut frame = Frame::filled(w, h, format.colour, 0);
+    let channels = format.colour.channels();
+    let bar = (t * 3 % w as u64) as usize;
+    for (i, pixel) in frame.data.chunks_exact_mut(channels).enumerate() {
+        let (x, y) = (i % w, i / w);
+        let ground = 60 + (x * 5 + y * 3) % 40;
+        let value = if x.abs_diff(bar) < 3 { 200 } else { ground };
+        let block = (200..212).contains(&t) && (4..12).contains(&y) && (6..16).contains(&x);
+        pixel.fill(if block { 5 } else { value as u8 });
+    }
+    frame.index = t;
+    frame.time_s = t as f64 / 10.0;
+    frame
+}
+
+struct Bench {
+    folder: TempDir,
+    store: FrameStore,
+    frames: Vec<Frame>,
+}
+
+fn bench(system: &str, settings: &[Setting]) -> Bench {
+    let configured = method(system).unwrap().configure(Preset::Tiny, settings).unwrap();
+    let input = configured.input(64, 40);
+    let folder = TempDir::new().unwrap();
+    let frames = scene(240, input);
+    let mut writer = FrameStoreWriter::create(folder.path(), input, configured.max_frames()).unwrap();
+    frames.iter().for_each(|f| writer.push(0, f).unwrap());
+    Bench { store: writer.finish().unwrap(), folder, frames }
+}
+
+fn settings(system: &str) -> Vec<Setting> {
+    let texts: &[&str] = match system {
+        "mle" => &["size=32x24", "max_steps=12", "min_steps=12", "batch=32", "latent=16"],
+        _ => &["size=32x24"],
+    };
+    texts.iter().map(|t| t.parse().unwrap()).collect()
+}
+
+struct Call<'a> {
+    bench: &'a Bench,
+    seed: u64,
+    resume: bool,
+    stop_at: Option<u64>,
+    ignore: Option<Mask>,
+}
+
+fn train(system: &str, call: Call<'_>) -> Result<Box<dyn Model>, SystemError> {
+    let configured = method(system)?.configure(Preset::Tiny, &settings(system))?;
+    let interrupt = AtomicBool::new(false);
+    let mut progress = |p: Progress| {
+        if p.stage == "training" && Some(p.done) == call.stop_at {
+            interrupt.store(true, Ordering::Relaxed);
+        }
+    };
+    let mut session = Session {
+        seed: call.seed,
+        device: cpu_device(),
+        ignore: call.ignore,
+        checkpoint: Some(call.bench.folder.path().join("checkpoint.safetensors")),
+        resume: call.resume,
+        interrupt: &interrupt,
+        progress: &mut progress,
+        log: Vec::new(),
+        notes: Vec::new(),
+    };
+    configured.train(&call.bench.store, &mut session)
+}
+
+fn plain(bench: &Bench) -> Call<'_> {
+    Call { bench, seed: 0, resume: false, stop_at: None, ignore: None }
+}
+
+fn score(model: &dyn Model, frames: &[Frame], chunk: usize) -> Vec<Scored> {
+    let mut scorer = model.scorer();
+    let mut out = Vec::new();
+    frames.chunks(chunk).for_each(|part| scorer.push(part, &mut out).unwrap());
+    scorer.finish(&mut out).unwrap();
+    out
+}
+
+fn keys() -> impl Iterator<Item = &'static str> {
+    methods().iter().map(|m| m.key())
+}
+
+#[test]
+fn every_frame_is_scored_once_whatever_the_split() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let model = train(system, plain(&bench)).unwrap();
+        let whole = score(model.as_ref(), &bench.frames, 240);
+        assert_eq!(whole, score(model.as_ref(), &bench.frames, 1), "{system}");
+        assert_eq!(whole, score(model.as_ref(), &bench.frames, 7), "{system}");
+        assert!(whole.iter().map(|s| s.frame).eq(0..240), "{system}");
+        let pixels = model.input().width * model.input().height;
+        for s in &whole {
+            assert_eq!((s.indicators.len(), s.heat.len()), (model.indicators().len(), pixels));
+            assert!(s.score.is_finite() && s.heat.iter().all(|h| h.is_finite() && *h >= 0.0));
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_scores() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let first = train(system, plain(&bench)).unwrap();
+        let again = train(system, plain(&bench)).unwrap();
+        assert_eq!(score(first.as_ref(), &bench.frames, 64), score(again.as_ref(), &bench.frames, 64), "{system}");
+    }
+}
+
+#[test]
+fn a_saved_model_scores_as_the_one_in_memory() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let model = train(system, plain(&bench)).unwrap();
+        let path = bench.folder.path().join("model.safetensors");
+        save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();
+        let (loaded, _) = load_model(&path).unwrap();
+        assert_eq!((loaded.config(), loaded.statistics()), (model.config(), model.statistics()), "{system}");
+        assert_eq!(score(model.as_ref(), &bench.frames, 64), score(loaded.as_ref(), &bench.frames, 64), "{system}");
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(load_model(&path).is_err(), "{system}: cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_bits() {
+    let bench = bench("mle", &settings("mle"));
+    let straight = train("mle", plain(&bench)).unwrap();
+    let stopped = train("mle", Call { stop_at: Some(5), ..plain(&bench) });
+    assert!(matches!(stopped, Err(SystemError::Interrupted { step: 5, .. })));
+    let other_seed = train("mle", Call { resume: true, seed: 9, ..plain(&bench) });
+    assert!(matches!(other_seed, Err(SystemError::Checkpoint { .. })));
+    let resumed = train("mle", Call { resume: true, ..plain(&bench) }).unwrap();
+    assert_eq!(score(straight.as_ref(), &bench.frames, 64), score(resumed.as_ref(), &bench.frames, 64));
+}
+
+#[test]
+fn the_rare_block_stands_out() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let model = train(system, plain(&bench)).unwrap();
+        let scored = score(model.as_ref(), &bench.frames, 64);
+        let mean = |range: std::ops::Range<usize>| {
+            scored[range.clone()].iter().map(|s| s.score).sum::<f64>() / range.len() as f64
+        };
+        assert!(mean(200..212) > mean(0..200), "{system}: {} against {}", mean(200..212), mean(0..200));
+    }
+}
+
+#[test]
+fn ignored_pixels_change_nothing() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let mut mask = Mask::empty(32, 24);
+        mask.data[..32 * 12].fill(1);
+        let model = train(system, Call { ignore: Some(mask), ..plain(&bench) }).unwrap();
+        let mut spoilt = bench.frames.clone();
+        for frame in &mut spoilt {
+            frame.data[..32 * 12].iter_mut().for_each(|v| *v = v.wrapping_mul(7));
+        }
+        assert_eq!(score(model.as_ref(), &bench.frames, 64), score(model.as_ref(), &spoilt, 64), "{system}");
+    }
+}
+
+#[test]
+fn too_little_footage_is_said() {
+    for system in keys() {
+        let configured = method(system).unwrap().configure(Preset::Tiny, &settings(system)).unwrap();
+        let input = configured.input(64, 40);
+        let folder = TempDir::new().unwrap();
+        let mut writer = FrameStoreWriter::create(folder.path(), input, 10).unwrap();
+        scene(3, input).iter().for_each(|f| writer.push(0, f).unwrap());
+        let bench = Bench { store: writer.finish().unwrap(), folder, frames: Vec::new() };
+        let refused = train(system, plain(&bench));
+        assert!(matches!(refused, Err(SystemError::TooFewFrames { got: 3, .. })), "{system}");
+    }
+}
