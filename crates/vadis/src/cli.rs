@@ -304,6 +304,28 @@ Examples:
         #[arg(long)]
         normal: bool,
     },
+    /// Insert labelled anomalies into normal footage: a validation set for a camera without labels
+    #[command(after_help = "\
+Examples:
+  vadis data insert normal/ -o validation
+  vadis data insert day.mp4 -o validation --fraction 0.15 --seed 3
+  vadis scan validation/videos -o runs/v && vadis eval runs/v --labels validation/labels.csv")]
+    Insert {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Folder to write: videos/, masks/, labels.csv, kinds.csv
+        #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: PathBuf,
+        /// Share of the time with an anomaly, in the clips that get any
+        #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
+        fraction: f64,
+        /// Insert into every clip; by default every second one stays normal where there are several
+        #[arg(long)]
+        every: bool,
+        /// Everything random follows from it
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+    },
 }
 
 /// `vadis info`.

@@ -40,6 +40,9 @@ pub enum Failure {
     /// Events.
     #[error(transparent)]
     Events(#[from] vadis_eval::events::EventError),
+    /// Frame differences.
+    #[error(transparent)]
+    Motion(#[from] vadis_motion::MotionError),
     /// The report.
     #[error(transparent)]
     Report(#[from] vadis_report::ReportError),

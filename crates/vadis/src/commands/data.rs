@@ -4,25 +4,26 @@ use std::path::Path;
 
 use vadis::Failure;
 use vadis::data::{CheckOptions, CheckReport, Dataset, OpenOptions, layouts};
-use vadis::video::synth::{SceneConfig, normal, write_scene};
+use vadis::video::synth::{InsertConfig, SceneConfig, normal, write_scene};
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source, probe};
 
-use super::{Output, usage};
+use super::{Output, insert, usage};
 use crate::cli::DataCommand;
 
 pub(super) fn run(command: &DataCommand, output: &Output<'_>) -> Result<(), Failure> {
     match command {
         DataCommand::List => list(output),
         DataCommand::Check { dataset, root, labels, subset, decode } => {
-            let options = OpenOptions {
-                label_set: labels.clone(),
-                subset: subset.clone(),
-                ..OpenOptions::default()
-            };
+            let options =
+                OpenOptions { label_set: labels.clone(), subset: subset.clone(), ..OpenOptions::default() };
             check(dataset, root, &options, *decode, output)
         }
         DataCommand::Synth { output: folder, minutes, seed, normal } => {
             synth(folder, *minutes, *seed, *normal, output)
+        }
+        DataCommand::Insert { source, output: folder, fraction, every, seed } => {
+            let config = InsertConfig { seed: *seed, fraction: *fraction, ..InsertConfig::default() };
+            insert::run(source, folder, &config, *every, output)
         }
     }
 }
@@ -65,8 +66,8 @@ fn count_by_probe(path: &Path) -> Result<u64, String> {
 
 fn count_by_decoding(path: &Path) -> Result<u64, String> {
     let format = FrameFormat { size: Some((16, 16)), colour: Colour::Grey };
-    let mut reader =
-        FrameReader::open(&Source::file(path), &format, &ReadOptions::default()).map_err(|e| e.to_string())?;
+    let mut reader = FrameReader::open(&Source::file(path), &format, &ReadOptions::default())
+        .map_err(|e| e.to_string())?;
     reader.try_fold(0, |n, frame| frame.map(|_| n + 1)).map_err(|e| e.to_string())
 }
 
@@ -108,5 +109,8 @@ fn synth(
     }
     let files = write_scene(&config, folder)?;
     let text = format!("video: {}\nlabels: {}", files.video.display(), files.labels.display());
-    output.result(&text, &serde_json::json!({ "video": files.video, "labels": files.labels, "frames": config.frames }))
+    output.result(
+        &text,
+        &serde_json::json!({ "video": files.video, "labels": files.labels, "frames": config.frames }),
+    )
 }

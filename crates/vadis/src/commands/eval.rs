@@ -12,6 +12,7 @@ use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, ScoreProtocol, ev
 use vadis::eval::run::{Figure, Protocol, RunInfo, ScoreTable, read_events, write_labels};
 use vadis::eval::smooth::{Smoothing, SmoothingKind, SmoothingSpec};
 use vadis::report::{ReportOptions, write_report};
+use vadis::stages::FRAME_DIFF;
 use vadis::systems::load_model;
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
 
@@ -29,7 +30,7 @@ pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
     let table = read_scores(&args.scores)?;
     let dataset = open_dataset(args)?;
     let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
-    let options = options(args, folder, &stated)?;
+    let options = options(args, &table, folder, &stated)?;
     let mut evaluation = judge(&table, &labels, folder, &options)?;
     if let Some(folder) = folder {
         let protocol = &evaluation.protocols[0].protocol.clone();
@@ -84,7 +85,12 @@ fn find_labels(
     Ok((labels, name))
 }
 
-fn options(args: &EvalArgs, folder: Option<&Path>, labels: &str) -> Result<EvalOptions, Failure> {
+fn options(
+    args: &EvalArgs,
+    table: &ScoreTable,
+    folder: Option<&Path>,
+    labels: &str,
+) -> Result<EvalOptions, Failure> {
     let mut options = EvalOptions::mle(labels);
     if folder.is_none() {
         // Of scores from elsewhere nothing is known: they are taken as they are.
@@ -103,6 +109,9 @@ fn options(args: &EvalArgs, folder: Option<&Path>, labels: &str) -> Result<EvalO
     (options.paper.tuned_on_test, options.causal.tuned_on_test) = (args.tuned_on_test, args.tuned_on_test);
     options.ladder = args.ladder;
     options.sanity_columns.clone_from(&args.beside);
+    if table.indicators.iter().any(|name| name == FRAME_DIFF) {
+        options.sanity_columns.insert(0, FRAME_DIFF.to_owned());
+    }
     options.training = folder.and_then(|f| training_statistics(&f.join(MODEL), &args.column));
     Ok(options)
 }
@@ -116,7 +125,9 @@ fn looking_back(spec: SmoothingSpec) -> SmoothingSpec {
         SmoothingSpec::Seconds { kind: SmoothingKind::Gaussian, seconds } => {
             SmoothingSpec::Seconds { kind: SmoothingKind::Ema, seconds }
         }
-        SmoothingSpec::Frames(Smoothing::Median(width)) => SmoothingSpec::Frames(Smoothing::CausalMedian(width)),
+        SmoothingSpec::Frames(Smoothing::Median(width)) => {
+            SmoothingSpec::Frames(Smoothing::CausalMedian(width))
+        }
         SmoothingSpec::Frames(Smoothing::Gaussian(sigma)) => SmoothingSpec::Frames(Smoothing::Ema(sigma)),
         causal => causal,
     }
@@ -152,7 +163,8 @@ fn localise(
 ) -> Result<Vec<Figure>, Failure> {
     let heat_file = folder.join("heat.mkv");
     let info = RunInfo::read(&folder.join("run.json"))?;
-    let own = args.masks.as_ref().map(|root| Dataset::open("folder", root, &OpenOptions::default())).transpose()?;
+    let own =
+        args.masks.as_ref().map(|root| Dataset::open("folder", root, &OpenOptions::default())).transpose()?;
     let (Some(heat), true, Some(truth)) = (info.heat, heat_file.exists(), dataset.or(own.as_ref())) else {
         return Ok(Vec::new());
     };

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use vadis::eval::run::{TrainingRow, TrainingWriter};
 use vadis::progress::Stage;
 use vadis::stages::{Gathered, Opened, gather};
-use vadis::systems::{Configured, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method, save_model};
+use vadis::systems::{
+    Configured, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method, save_model,
+};
 use vadis::video::{ClockDetector, Mask, Zone, zone};
 use vadis::{Failure, machine};
-use vadis::eval::run::{TrainingRow, TrainingWriter};
 
 use super::{Output, parse, usage};
 use crate::cli::{PresetArg, SourceArgs, SystemArgs};
@@ -48,11 +50,19 @@ impl Plan {
             PresetArg::Cpu => Preset::Cpu,
             PresetArg::Tiny => Preset::Tiny,
         };
-        let settings = args.settings.iter().map(|s| parse("--set", s)).collect::<Result<Vec<Setting>, _>>()?;
+        let settings =
+            args.settings.iter().map(|s| parse("--set", s)).collect::<Result<Vec<Setting>, _>>()?;
         let wrong = |e: vadis::systems::SystemError| usage(e.to_string());
         let configured = method(system).map_err(wrong)?.configure(preset, &settings).map_err(wrong)?;
         let zones = args.ignore.iter().map(|z| parse("--ignore", z)).collect::<Result<_, _>>()?;
-        Ok(Self { system: system.to_owned(), configured, preset, seed: args.seed, resume: args.resume, zones })
+        Ok(Self {
+            system: system.to_owned(),
+            configured,
+            preset,
+            seed: args.seed,
+            resume: args.resume,
+            zones,
+        })
     }
 
     pub(super) fn preset(&self) -> Preset {
@@ -186,9 +196,22 @@ pub(super) fn prepare_folder(folder: &Path, force: bool, resume: bool) -> Result
 /// Removes the files of an earlier run, and nothing else.
 fn clear(folder: &Path) -> Result<(), Failure> {
     const FILES: [&str; 16] = [
-        "run.json", "scores.csv", "scores.csv.part", "events.csv", "regions.csv", "regions.csv.part",
-        "heat.mkv", "metrics.json", "labels.csv", "latents.csv", "training.csv", "model.safetensors",
-        "checkpoint.safetensors", "report.html", "overlay.mp4", "events.vtt",
+        "run.json",
+        "scores.csv",
+        "scores.csv.part",
+        "events.csv",
+        "regions.csv",
+        "regions.csv.part",
+        "heat.mkv",
+        "metrics.json",
+        "labels.csv",
+        "latents.csv",
+        "training.csv",
+        "model.safetensors",
+        "checkpoint.safetensors",
+        "report.html",
+        "overlay.mp4",
+        "events.vtt",
     ];
     for path in FILES.map(|name| folder.join(name)) {
         remove(std::fs::remove_file(&path), path)?;

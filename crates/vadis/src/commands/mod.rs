@@ -4,6 +4,7 @@ mod data;
 mod doctor;
 mod eval;
 mod info;
+mod insert;
 mod learn;
 mod report;
 mod scan;

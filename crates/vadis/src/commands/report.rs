@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vadis::Failure;
 use vadis::eval::run::{Event, RunInfo, read_events};
-use vadis::report::{
-    OverlayOptions, ReportOptions, overlay, write_chapters, write_comparison, write_report,
-};
+use vadis::report::{OverlayOptions, ReportOptions, overlay, write_chapters, write_comparison, write_report};
 
 use super::Output;
 use crate::cli::ReportArgs;

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use vadis::eval::run::{Event, RunInfo};
 use vadis::report::{ReportOptions, write_report};
-use vadis::stages::{DecisionOptions, Opened, ScoreOptions, Surroundings, decide, illustrate, open_sources, score};
+use vadis::stages::{
+    DecisionOptions, Opened, ScoreOptions, Surroundings, decide, illustrate, open_sources, score,
+};
 use vadis::systems::{Model, load_model};
 use vadis::{Failure, machine};
 
@@ -134,7 +136,8 @@ fn present(
 ) -> Result<(), Failure> {
     let frames: u64 = run.sources.iter().map(|s| s.frames).sum();
     let seconds: f64 = run.sources.iter().map(|s| s.duration_s).sum();
-    let mut text = format!("{} strange moments in {} of footage ({frames} frames)\n", events.len(), clock(seconds));
+    let mut text =
+        format!("{} strange moments in {} of footage ({frames} frames)\n", events.len(), clock(seconds));
     for (i, event) in events.iter().take(10).enumerate() {
         let (start, end) = (clock(event.start_s), clock(event.end_s));
         text += &format!("{:>3}. {} {start} – {end}  {}\n", i + 1, event.video, event.reason);

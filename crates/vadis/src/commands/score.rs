@@ -17,8 +17,7 @@ pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> 
     learn::prepare_folder(&args.output, args.force, false)?;
     notes.push(format!("scored with {}, made {}", args.model.display(), info.made));
     let seconds = vec![("train".to_owned(), info.train_s)];
-    let header =
-        Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };
+    let header = Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };
     let options = FinishOptions { decision, overlay: args.overlay };
     finish(model.as_ref(), &sources, &args.output, header, &options, &surroundings, output)
 }

@@ -9,6 +9,7 @@ use vadis_eval::smooth::SmoothingSpec;
 use vadis_eval::threshold::{Footage, Rule};
 use vadis_systems::Statistics;
 
+use super::FRAME_DIFF;
 use crate::Failure;
 
 /// How events are made.
@@ -59,8 +60,7 @@ pub fn decide(
         .normalisation
         .with(training)
         .map_err(|e| Failure::Usage { what: e.to_string(), hint: None })?;
-    let signals =
-        table.videos.iter().map(|video| Signal::new(video, &normalisation, &options.smoothing));
+    let signals = table.videos.iter().map(|video| Signal::new(video, &normalisation, &options.smoothing));
     let signals = signals.collect::<Result<Vec<_>, Failure>>()?;
     let footage: Vec<Footage<'_>> =
         signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect();
@@ -111,7 +111,11 @@ impl<'a> Signal<'a> {
             time_s: &self.time_s,
             raw: &self.raw,
             smoothed: &self.smoothed,
-            indicators: names.zip(self.indicators.iter().map(Vec::as_slice)).collect(),
+            // The sanity column explains nothing.
+            indicators: names
+                .zip(self.indicators.iter().map(Vec::as_slice))
+                .filter(|(name, _)| *name != FRAME_DIFF)
+                .collect(),
             trouble: notes.map(|n| n.trouble.as_slice()),
             place: notes.map(|n| n.place.as_slice()),
             latents: None,

@@ -1,13 +1,16 @@
 //! Scoring: frames through the model, as they are decoded, into `scores.csv`, `heat.mkv` and `regions.csv`.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use vadis_eval::localisation::{Bounds, HeatMap, heat_regions};
 use vadis_eval::run::{HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
+use vadis_motion::{FrameDiff, FrameDiffConfig};
 use vadis_systems::{InputFormat, Model, Scored};
 use vadis_video::{
-    Codec, Colour, Frame, FrameFormat, FrameReader, HealthConfig, HealthMonitor, Trouble, VideoError, VideoWriter,
+    Codec, Colour, Frame, FrameFormat, FrameReader, HealthConfig, HealthMonitor, Trouble, VideoError,
+    VideoWriter,
 };
 
 use super::{FrameNotes, Opened, Surroundings};
@@ -20,6 +23,9 @@ const CHUNK: usize = 64;
 const AHEAD: usize = 2;
 /// A region is at least this share of the heat map.
 const MIN_REGION_SHARE: f64 = 1.0 / 512.0;
+
+/// The sanity column of every table: mean difference to the frame before, 0 for the first one.
+pub const FRAME_DIFF: &str = "frame_diff";
 
 /// What is written beside `scores.csv`.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +74,7 @@ pub fn score(
     };
     let mut first_error = None;
     for opened in sources {
-        let mut video = ScoringVideo::new(opened, model.input());
+        let mut video = ScoringVideo::new(opened, model.input())?;
         let done = run.scored;
         let mut report = |frames: u64| stage.set(done + frames, expected, &opened.source.name);
         let result = video.run(model, &mut files, surroundings, &mut report);
@@ -102,7 +108,8 @@ struct Files {
 
 impl Files {
     fn create(model: &dyn Model, folder: &Path, options: ScoreOptions) -> Result<Self, Failure> {
-        let indicators: Vec<String> = model.indicators().iter().map(|s| (*s).to_owned()).collect();
+        let names = model.indicators().iter().copied().chain([FRAME_DIFF]);
+        let indicators: Vec<String> = names.map(str::to_owned).collect();
         let scores = ScoreWriter::create(&folder.join("scores.csv"), &indicators)?;
         if !options.heat {
             return Ok(Self { scores, heat: None });
@@ -175,12 +182,22 @@ struct ScoringVideo<'a> {
     entry: SourceInfo,
     notes: FrameNotes,
     health: HealthMonitor,
+    motion: FrameDiff,
+    /// Frame differences of the frames that are not written yet.
+    differences: VecDeque<f64>,
 }
 
 impl<'a> ScoringVideo<'a> {
-    fn new(opened: &'a Opened, input: InputFormat) -> Self {
-        let health = HealthMonitor::new(HealthConfig::default());
-        Self { opened, input, entry: opened.entry(), notes: FrameNotes::default(), health }
+    fn new(opened: &'a Opened, input: InputFormat) -> Result<Self, Failure> {
+        Ok(Self {
+            opened,
+            input,
+            entry: opened.entry(),
+            notes: FrameNotes::default(),
+            health: HealthMonitor::new(HealthConfig::default()),
+            motion: FrameDiff::new(FrameDiffConfig::default())?,
+            differences: VecDeque::new(),
+        })
     }
 
     fn run(
@@ -232,6 +249,7 @@ impl<'a> ScoringVideo<'a> {
             }
             for frame in &frames {
                 self.notes.trouble.push(self.health.push(frame).map(Trouble::name));
+                self.differences.push_back(self.motion.push(frame)?.map_or(0.0, |motion| motion.mean));
             }
             scorer.push(&frames, &mut scored)?;
             self.write(&mut scored, files)?;
@@ -245,7 +263,8 @@ impl<'a> ScoringVideo<'a> {
     }
 
     fn write(&mut self, scored: &mut Vec<Scored>, files: &mut Files) -> Result<(), Failure> {
-        for frame in scored.drain(..) {
+        for mut frame in scored.drain(..) {
+            frame.indicators.push(self.differences.pop_front().unwrap_or(0.0));
             self.entry.frames += 1;
             self.entry.duration_s = frame.time_s;
             self.notes.place.push(hottest(&frame.heat, self.input));
