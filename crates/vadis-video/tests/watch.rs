@@ -187,7 +187,7 @@ fn the_clock_of_a_real_camera_is_found() {
 fn real_footage_without_a_clock_has_none() {
     let files = ["vtest.avi", "ped2/train.mkv", "ped2/test.mkv"];
     for file in files {
-        let Some(frames) = real(file, 0..300) else { return a_scene_without_a_clock_has_none() };
+        let Some(frames) = real(file, 0..90) else { return a_scene_without_a_clock_has_none() };
         assert_eq!(clock_of(frames), None, "{file}");
     }
 }
@@ -201,9 +201,9 @@ fn first(troubles: &[Option<Trouble>], trouble: Trouble) -> f64 {
 
 #[test]
 fn a_healthy_camera_has_no_trouble() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let (mut scene, mut monitor) = (Scene::new(seed), HealthMonitor::new(HealthConfig::default()));
-        assert_eq!(scene.watch(&mut monitor, 120).into_iter().flatten().count(), 0);
+        assert_eq!(scene.watch(&mut monitor, 60).into_iter().flatten().count(), 0);
         // a light switched off, and on again, is no trouble; neither is more noise, as at night
         (scene.light, scene.noise) = (0.3, 6.0);
         assert_eq!(scene.watch(&mut monitor, 60).into_iter().flatten().count(), 0);
@@ -271,7 +271,12 @@ fn odd_frames_do_no_harm() {
 #[test]
 fn a_real_camera_is_healthy() {
     // the lights of the room go off and on at 1622, 2102 and 2139 s, and are off for minutes
-    let files = [("upcam/eval.mp4", 1500..2500), ("vtest.avi", 0..300), ("ped2/train.mkv", 0..300)];
+    let files = [
+        ("upcam/eval.mp4", 1560..1700),
+        ("upcam/eval.mp4", 2050..2250),
+        ("vtest.avi", 0..80),
+        ("ped2/train.mkv", 0..60),
+    ];
     for (file, seconds) in files {
         let Some(frames) = real(file, seconds) else { return a_healthy_camera_has_no_trouble() };
         let mut monitor = HealthMonitor::new(HealthConfig::default());
