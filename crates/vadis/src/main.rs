@@ -19,7 +19,13 @@ static INTERRUPT: AtomicBool = AtomicBool::new(false);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("VADIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        // They would be told on a stderr that has just failed.
+        .log_internal_errors(false)
+        .init();
     if let Err(error) = ctrlc::set_handler(on_interrupt) {
         tracing::warn!("Ctrl-C will not leave a checkpoint: {error}");
     }

@@ -1,6 +1,6 @@
 //! Progress on stderr: a bar with rate and remaining time where a person watches, a line now and then where not.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -40,7 +40,7 @@ impl Stage {
             let left = total.filter(|_| rate > 0.0).map_or_else(String::new, |t| {
                 format!(", {:.0} s left", t.saturating_sub(done) as f64 / rate)
             });
-            eprintln!("{}: {done}{of} ({rate:.1}/s{left}) {note}", self.name);
+            tell(&format!("{}: {done}{of} ({rate:.1}/s{left}) {note}", self.name));
         }
     }
 
@@ -51,10 +51,15 @@ impl Stage {
             bar.finish_and_clear();
         }
         if !self.quiet {
-            eprintln!("{:<12} {summary} ({seconds:.1} s)", self.name);
+            tell(&format!("{:<12} {summary} ({seconds:.1} s)", self.name));
         }
         seconds
     }
+}
+
+/// A line on stderr; where nobody takes it, the work goes on.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn bar(name: &str, total: Option<u64>) -> ProgressBar {
