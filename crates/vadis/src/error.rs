@@ -22,6 +22,14 @@ pub enum Failure {
     /// Training, scoring, model files.
     #[error(transparent)]
     System(#[from] SystemError),
+    /// A model file, where the error itself does not name it.
+    #[error("{path}: {source}")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SystemError,
+    },
     /// Files of a run.
     #[error(transparent)]
     Run(#[from] vadis_eval::run::RunError),
@@ -74,6 +82,8 @@ pub enum Failure {
     RunExists {
         /// The folder.
         path: PathBuf,
+        /// Whether the command could go on with it.
+        resumable: bool,
     },
     /// A folder that is no run.
     #[error("{path} is no run directory: it has no {missing}")]
@@ -88,6 +98,8 @@ pub enum Failure {
     Interrupted {
         /// What was being done.
         stage: &'static str,
+        /// Whether the command can go on where it stopped.
+        resumable: bool,
     },
     /// Something that vadis needs is not there.
     #[error("vadis cannot work without {what}")]
@@ -116,13 +128,29 @@ impl Failure {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
     }
+
+    /// The same, of a command that has no `--resume`: its hint must not promise one.
+    #[must_use]
+    pub fn without_resume(self) -> Self {
+        match self {
+            Self::Interrupted { stage, .. } => Self::Interrupted { stage, resumable: false },
+            Self::RunExists { path, .. } => Self::RunExists { path, resumable: false },
+            other => other,
+        }
+    }
 }
 
 impl Hint for Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Video(error) => error.hint().map(str::to_owned),
+            Self::Data(vadis_data::DataError::LengthMismatch { .. }) => {
+                Some("one label is needed for every frame of the video as it was scored".to_owned())
+            }
             Self::Data(error) => error.hint().map(str::to_owned),
+            Self::Interrupted { resumable: false, .. } => {
+                Some("run the same command again; it begins anew".to_owned())
+            }
             Self::System(SystemError::Interrupted { .. }) | Self::Interrupted { .. } => {
                 Some("run the same command with --resume to go on".to_owned())
             }
@@ -132,9 +160,10 @@ impl Hint for Failure {
             Self::System(SystemError::TooFewFrames { .. }) => {
                 Some("give more footage: minutes rather than seconds".to_owned())
             }
-            Self::RunExists { .. } => {
+            Self::RunExists { resumable: true, .. } => {
                 Some("use --force to replace it, --resume to go on with it, or another -o".to_owned())
             }
+            Self::RunExists { .. } => Some("use --force to replace it, or another -o".to_owned()),
             Self::NotARun { .. } => Some("`vadis scan` and `vadis score` make run directories".to_owned()),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("make room on the disk; what was written so far is kept".to_owned())

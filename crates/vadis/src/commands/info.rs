@@ -1,13 +1,13 @@
 //! `vadis info`: what a model file says of itself.
 
 use vadis::Failure;
-use vadis::systems::{Model, ModelInfo, load_model};
+use vadis::systems::{Model, ModelInfo};
 
-use super::Output;
+use super::{Output, open_model};
 use crate::cli::InfoArgs;
 
 pub(super) fn run(args: &InfoArgs, output: &Output<'_>) -> Result<(), Failure> {
-    let (model, info) = load_model(&args.model)?;
+    let (model, info) = open_model(&args.model)?;
     let input = model.input();
     let json = serde_json::json!({
         "system": model.system(),

@@ -11,7 +11,7 @@ use vadis::video::synth::{InsertConfig, SceneFrame, insert_anomalies};
 use vadis::video::{Codec, Colour, Frame, FrameFormat, FrameReader, VideoError, VideoWriter};
 
 use super::Output;
-use super::report::file_name;
+use super::report::FileNames;
 use crate::cli::SourceArgs;
 
 /// Constant rate factor of the videos: what a decent network camera sends.
@@ -26,13 +26,15 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let surroundings = output.surroundings(args)?;
     let (sources, notes) = open_sources(&args.sources, &surroundings)?;
-    if folder.join("labels.csv").exists() {
-        return Err(Failure::RunExists { path: folder.to_owned() });
+    let labels = folder.join("labels.csv");
+    if labels.exists() {
+        let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "is there already");
+        return Err(Failure::Io { path: labels, source });
     }
     for part in ["videos", "masks"].map(|name| folder.join(name)) {
         std::fs::create_dir_all(&part).map_err(Failure::io(&part))?;
     }
-    let mut written = Written::default();
+    let (mut written, mut names) = (Written::default(), FileNames::default());
     let mut stage = Stage::new("inserting", Some(sources.len() as u64), output.quiet);
     for (place, opened) in sources.iter().enumerate() {
         // Every second clip stays as it is, so that the set has whole clips of both kinds.
@@ -41,7 +43,8 @@ pub(super) fn run(
         let seed = config.seed.wrapping_add(place as u64);
         let config =
             InsertConfig { seed, fraction, fps: opened.info.fps.clamp(0.1, 1000.0), ..config.clone() };
-        insert_one(opened, folder, &config, &surroundings, &mut written)?;
+        let name = names.unique(&opened.source.name);
+        insert_one(opened, &name, folder, &config, &surroundings, &mut written)?;
         stage.set(place as u64 + 1, None, &opened.source.name);
     }
     write_labels(&folder.join("labels.csv"), &written.labels)?;
@@ -68,6 +71,7 @@ struct Written {
 
 fn insert_one(
     opened: &Opened,
+    name: &str,
     folder: &Path,
     config: &InsertConfig,
     surroundings: &Surroundings<'_>,
@@ -76,7 +80,6 @@ fn insert_one(
     let format = FrameFormat { size: None, colour: Colour::Rgb };
     let mut reader = FrameReader::open(&opened.source, &format, &surroundings.read)?;
     let (width, height) = reader.size();
-    let name = file_name(&opened.source.name);
     let path = |part: &str, ending: &str| folder.join(part).join(format!("{name}.{ending}"));
     let fps = config.fps;
     let mut video =
@@ -93,19 +96,19 @@ fn insert_one(
     let mut labels = Vec::new();
     for shot in insert_anomalies(frames, config)? {
         if surroundings.interrupt.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Failure::Interrupted { stage: "inserting" });
+            return Err(Failure::Interrupted { stage: "inserting", resumable: false });
         }
         video.write(&shot.frame)?;
         masks.write(&mask_frame(&shot))?;
         labels.push(shot.label());
-        written.kinds.extend(shot.kinds.iter().map(|k| (name.clone(), shot.frame.index, k.to_string())));
+        written.kinds.extend(shot.kinds.iter().map(|k| (name.to_owned(), shot.frame.index, k.to_string())));
     }
     if let Some(error) = broken {
         return Err(error.into());
     }
     video.finish()?;
     masks.finish()?;
-    written.labels.insert(name, labels);
+    written.labels.insert(name.to_owned(), labels);
     Ok(())
 }
 

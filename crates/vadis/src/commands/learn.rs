@@ -86,7 +86,11 @@ impl Plan {
         let (gathered, suggestion) = self.gather(sources, input, folder, args, output)?;
         let mut notes = gathered.notes.clone();
         notes.extend(suggestion);
-        let (model, log, more, train_s) = self.train(&gathered, sources, input, folder, output)?;
+        let (model, log, more, train_s) =
+            self.train(&gathered, sources, input, folder, output).inspect_err(|_| {
+                // A file that broke may be why.
+                gathered.notes.iter().for_each(|note| output.note(note));
+            })?;
         notes.extend(more);
         let names = sources.iter().map(|s| s.source.name.clone());
         let info = ModelInfo {
@@ -185,7 +189,7 @@ pub(super) fn prepare_folder(folder: &Path, force: bool, resume: bool) -> Result
     const RUN_FILES: [&str; 3] = ["run.json", "scores.csv", "checkpoint.safetensors"];
     let taken = RUN_FILES.iter().any(|name| folder.join(name).exists());
     if taken && !force && !resume {
-        return Err(Failure::RunExists { path: folder.to_owned() });
+        return Err(Failure::RunExists { path: folder.to_owned(), resumable: true });
     }
     if force {
         clear(folder)?;
@@ -213,11 +217,22 @@ fn clear(folder: &Path) -> Result<(), Failure> {
         "overlay.mp4",
         "events.vtt",
     ];
-    for path in FILES.map(|name| folder.join(name)) {
+    let files = FILES.iter().map(|name| folder.join(name)).chain(players_files(folder));
+    for path in files.collect::<Vec<_>>() {
         remove(std::fs::remove_file(&path), path)?;
     }
     let pictures = folder.join("events");
     remove(std::fs::remove_dir_all(&pictures), pictures)
+}
+
+/// What a run of several sources has for each of them: `events-NAME.vtt`, `overlay-NAME.mp4`.
+fn players_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        name.starts_with("events-") && name.ends_with(".vtt")
+            || name.starts_with("overlay-") && name.ends_with(".mp4")
+    })
 }
 
 fn remove(result: std::io::Result<()>, path: PathBuf) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 use vadis::Failure;
 use vadis::stages::{DecisionOptions, Surroundings};
+use vadis::systems::{Model, ModelInfo, load_model};
 use vadis::video::ReadOptions;
 
 use crate::cli::{Cli, Command, DecisionArgs, SourceArgs};
@@ -111,6 +112,14 @@ fn set_threads(threads: Option<usize>) -> Result<(), Failure> {
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|e| usage(format!("--threads: {e}")))
+}
+
+/// The model in a file; whatever is wrong with it, the error names the file.
+pub(crate) fn open_model(path: &Path) -> Result<(Box<dyn Model>, ModelInfo), Failure> {
+    load_model(path).map_err(|source| {
+        let named = source.to_string().contains(&*path.to_string_lossy());
+        if named { source.into() } else { Failure::Model { path: path.to_owned(), source } }
+    })
 }
 
 /// An argument's text as the type it stands for.

@@ -1,5 +1,6 @@
 //! `vadis report`: the page of a run anew, or several runs side by side.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use vadis::Failure;
@@ -31,10 +32,11 @@ pub(super) fn run(args: &ReportArgs, output: &Output<'_>) -> Result<(), Failure>
 pub(super) fn write_players_files(folder: &Path, with_overlay: bool) -> Result<(), Failure> {
     let run = RunInfo::read(&folder.join("run.json"))?;
     let events: Vec<Event> = read_events(&folder.join("events.csv"))?;
+    let mut names = FileNames::default();
     for source in &run.sources {
         let suffix = match run.sources.len() {
             1 => String::new(),
-            _ => format!("-{}", file_name(&source.video)),
+            _ => format!("-{}", names.unique(&source.video)),
         };
         write_chapters(&events, &source.video, &folder.join(format!("events{suffix}.vtt")))?;
         if with_overlay {
@@ -45,10 +47,35 @@ pub(super) fn write_players_files(folder: &Path, with_overlay: bool) -> Result<(
     Ok(())
 }
 
-/// A source's name as part of a file's name.
+/// Longest part of a file's name, in characters: at four bytes each it stays under the 255 that file systems take.
+const LONGEST_NAME: usize = 56;
+
+/// A source's name as part of a file's name; never empty, never too long.
 pub(super) fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '_' };
-    name.chars().map(plain).collect::<String>().trim_start_matches(['-', '.']).to_owned()
+    let name: String = name.chars().map(plain).take(LONGEST_NAME).collect();
+    match name.trim_start_matches(['-', '.']) {
+        "" => "source".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Names as parts of files' names, told apart where two sources' would be the same.
+#[derive(Default)]
+pub(super) struct FileNames {
+    taken: BTreeSet<String>,
+}
+
+impl FileNames {
+    /// [`file_name`], numbered if another source has it.
+    pub(super) fn unique(&mut self, name: &str) -> String {
+        let name = file_name(name);
+        let numbered = (2..).map(|n: u64| format!("{name}-{n}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|name| !self.taken.contains(name));
+        let free = free.unwrap_or(name);
+        self.taken.insert(free.clone());
+        free
+    }
 }
 
 /// A run directory has at least its description and scores.

@@ -1,5 +1,6 @@
 //! `vadis scan`: unlabelled footage → ranked events and a report.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use vadis::eval::run::{Event, RunInfo};
@@ -7,12 +8,12 @@ use vadis::report::{ReportOptions, write_report};
 use vadis::stages::{
     DecisionOptions, Opened, ScoreOptions, Surroundings, decide, illustrate, open_sources, score,
 };
-use vadis::systems::{Model, load_model};
+use vadis::systems::Model;
 use vadis::{Failure, machine};
 
 use super::learn::{self, Learnt, Plan};
 use super::report::{file_name, write_players_files};
-use super::{Output, decision_options};
+use super::{Output, decision_options, open_model};
 use crate::cli::{ScanArgs, SourceArgs};
 
 /// Name of the model in a run directory.
@@ -55,12 +56,17 @@ fn learn_or_load(
 ) -> Result<Learnt, Failure> {
     let path = folder.join(MODEL);
     if resume && path.exists() {
-        let (model, info) = load_model(&path)?;
-        if model.config() == plan.configured.config() && model.system() == plan.system {
+        let (model, info) = open_model(&path)?;
+        let learnt_from = info.sources.iter().map(|(name, _)| name.as_str());
+        let same = model.system() == plan.system
+            && model.config() == plan.configured.config()
+            && info.seed == plan.seed()
+            && learnt_from.eq(sources.iter().map(|s| s.source.name.as_str()));
+        if same {
             let seconds = vec![("train".to_owned(), info.train_s)];
             return Ok(Learnt { model, info, seconds });
         }
-        let reason = "its model was trained with other settings".to_owned();
+        let reason = "it was trained with other settings, another seed or other footage".to_owned();
         return Err(vadis::systems::SystemError::Checkpoint { path, reason }.into());
     }
     let learnt = plan.learn(sources, folder, args, output)?;
@@ -117,7 +123,9 @@ pub(super) fn finish(
     };
     run.seconds.push(("score".to_owned(), scored.seconds));
     run.notes.extend(scored.notes.into_iter().chain(more));
-    run.notes.dedup();
+    // A file that is broken is found so by every stage that reads it.
+    let mut told = BTreeSet::new();
+    run.notes.retain(|note| told.insert(note.clone()));
     run.write(&folder.join("run.json"))?;
     write_players_files(folder, options.overlay)?;
     run.seconds.push(("report".to_owned(), began.elapsed().as_secs_f64()));
@@ -136,8 +144,9 @@ fn present(
 ) -> Result<(), Failure> {
     let frames: u64 = run.sources.iter().map(|s| s.frames).sum();
     let seconds: f64 = run.sources.iter().map(|s| s.duration_s).sum();
+    let moments = if events.len() == 1 { "moment" } else { "moments" };
     let mut text =
-        format!("{} strange moments in {} of footage ({frames} frames)\n", events.len(), clock(seconds));
+        format!("{} strange {moments} in {} of footage ({frames} frames)\n", events.len(), clock(seconds));
     for (i, event) in events.iter().take(10).enumerate() {
         let (start, end) = (clock(event.start_s), clock(event.end_s));
         text += &format!("{:>3}. {} {start} – {end}  {}\n", i + 1, event.video, event.reason);

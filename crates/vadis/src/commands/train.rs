@@ -11,6 +11,12 @@ use crate::cli::TrainArgs;
 
 pub(super) fn run(args: &TrainArgs, output: &Output<'_>) -> Result<(), Failure> {
     let plan = Plan::new(&args.system, &args.learn)?;
+    if args.output.is_dir() {
+        return Err(Failure::Usage {
+            what: format!("{} is a folder", args.output.display()),
+            hint: Some("-o takes the model file to write, such as camera.safetensors".to_owned()),
+        });
+    }
     if args.output.exists() && !args.learn.force && !args.learn.resume {
         return Err(Failure::Usage {
             what: format!("{} is there already", args.output.display()),

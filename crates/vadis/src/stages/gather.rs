@@ -88,7 +88,7 @@ fn read_source(
     let reader = FrameReader::open(&opened.source, &format, &surroundings.read)?;
     for frame in reader {
         if surroundings.interrupted() {
-            return Err(Failure::Interrupted { stage: "reading" });
+            return Err(Failure::Interrupted { stage: "reading", resumable: true });
         }
         let frame: Result<Frame, VideoError> = frame;
         take(&frame?)?;

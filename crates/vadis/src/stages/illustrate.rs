@@ -74,7 +74,7 @@ fn explain(
     let mut explained = BTreeMap::new();
     for (opened, scored) in sources.iter().zip(scored) {
         if surroundings.interrupted() {
-            return Err(Failure::Interrupted { stage: "illustrating" });
+            return Err(Failure::Interrupted { stage: "illustrating", resumable: true });
         }
         let name = &opened.source.name;
         let mut wanted: Vec<u64> = (0..scored.frames).step_by(every as usize).collect();

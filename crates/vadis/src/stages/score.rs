@@ -238,7 +238,7 @@ impl<'a> ScoringVideo<'a> {
         let mut broken = None;
         for chunk in chunks {
             if surroundings.interrupted() {
-                return Err(Failure::Interrupted { stage: "scoring" });
+                return Err(Failure::Interrupted { stage: "scoring", resumable: true });
             }
             let mut frames = Vec::with_capacity(chunk.len());
             for frame in chunk {
