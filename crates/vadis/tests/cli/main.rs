@@ -1,0 +1,11 @@
+//! The real `vadis` binary, run as a user runs it.
+//!
+//! Every run is checked for panics by [`common::Ran`]. Snapshots are renewed with `INSTA_UPDATE=always`.
+
+mod bad_input;
+mod common;
+mod flow;
+mod help;
+mod interrupt;
+mod odd_input;
+mod output;
