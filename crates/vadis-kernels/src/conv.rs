@@ -12,7 +12,7 @@
 
 use crate::Activation;
 use crate::elementwise::activate;
-use crate::tile::{Isa, LANES, Run, Steps, Tile, WIDTH, accumulate, even_tiles};
+use crate::tile::{Isa, LANES, Run, Steps, Sum, Tile, WIDTH, accumulate, even_tiles};
 
 /// Elements after an image's last pixel that a vector may read beyond it.
 pub(crate) const SLACK: usize = WIDTH;
@@ -331,17 +331,18 @@ impl Gather {
         activation: Activation,
         output: &mut [f32],
     ) {
+        let mut tile = Tile::ZERO;
         for class in &self.classes {
             for group in &class.groups {
-                let start = bias_tile(group, bias);
+                let init = bias_lanes(group, bias);
                 let runs = self.runs(class, group);
                 for y in 0..class.blocks[0] {
                     for (x, rows) in even_tiles(class.blocks[1]) {
                         let corner = [y * self.advance[0], x * self.advance[1]];
                         let input = &input[corner[0] * self.read.pitch() + corner[1] * self.read.channels..];
-                        let mut tile = start;
                         let shape = [rows, group.blocks];
-                        accumulate(isa, &mut tile, shape, input, packed, &runs, self.steps(group));
+                        let sum = Sum { a: input, b: packed, runs: &runs, steps: self.steps(group) };
+                        accumulate(isa, &init, sum, &mut tile, shape);
                         finish(isa, activation, &mut tile, shape);
                         self.store(group, &tile, y, x..x + rows, output);
                     }
@@ -386,14 +387,12 @@ impl Gather {
     }
 }
 
-fn bias_tile(group: &Group, bias: &[f32]) -> Tile {
-    let mut tile = Tile::ZERO;
+fn bias_lanes(group: &Group, bias: &[f32]) -> [f32; WIDTH] {
+    let mut row = [0.0; WIDTH];
     if !bias.is_empty() {
-        let mut row = [0.0; WIDTH];
         row.iter_mut().zip(&group.lanes).for_each(|(value, lane)| *value = bias[lane.channel]);
-        tile.0.fill(row);
     }
-    tile
+    row
 }
 
 fn finish(isa: Isa, activation: Activation, tile: &mut Tile, [rows, blocks]: [usize; 2]) {
@@ -469,13 +468,15 @@ impl WeightGradient {
         };
         let panel = rows * WIDTH;
         let row_len = lanes.next_multiple_of(WIDTH) * rows;
+        let mut tile = Tile::ZERO;
         for (ky, partial) in partial.chunks_exact_mut(row_len).enumerate() {
             let runs = self.runs(ky);
             for (lane, partial) in (0..lanes).step_by(WIDTH).zip(partial.chunks_exact_mut(panel)) {
                 let blocks = (lanes - lane).min(WIDTH).div_ceil(LANES);
                 for (first, rows) in even_tiles(rows) {
-                    let mut tile = Tile::ZERO;
-                    accumulate(isa, &mut tile, [rows, blocks], &a[first..], &b[lane..], &runs, steps);
+                    let shape = [rows, blocks];
+                    let sum = Sum { a: &a[first..], b: &b[lane..], runs: &runs, steps };
+                    accumulate(isa, &[0.0; WIDTH], sum, &mut tile, shape);
                     let sums = &mut partial[first * WIDTH..][..rows * WIDTH];
                     crate::elementwise::add(isa, sums, tile.0[..rows].as_flattened());
                 }

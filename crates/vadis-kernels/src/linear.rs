@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::tile::{Isa, LANES, ROWS, Run, Steps, Tile, WIDTH, accumulate, even_tiles};
+use crate::tile::{Isa, LANES, ROWS, Run, Steps, Sum, Tile, WIDTH, accumulate, even_tiles};
 
 /// Rows that one task computes.
 const TASK_ROWS: usize = 4 * ROWS;
@@ -83,6 +83,7 @@ fn rows_product(isa: Isa, scalars: Scalars<'_>, panels: &Panels, output: &mut [f
     let (terms, columns) = (*terms, *columns);
     let steps = Steps { a_row: scalars.row_step, a_term: scalars.term_step, b_term: WIDTH };
     output.fill(0.0);
+    let mut tile = Tile::ZERO;
     for start in (0..terms).step_by(TERMS) {
         let len = (terms - start).min(TERMS);
         let runs = [Run { a: start * scalars.term_step, b: start * WIDTH, len }];
@@ -90,9 +91,9 @@ fn rows_product(isa: Isa, scalars: Scalars<'_>, panels: &Panels, output: &mut [f
             let lanes = (columns - index * WIDTH).min(WIDTH);
             let blocks = lanes.div_ceil(LANES);
             for (first, rows) in even_tiles(output.len() / columns) {
-                let mut tile = Tile::ZERO;
                 let a = &scalars.values[first * scalars.row_step..];
-                accumulate(isa, &mut tile, [rows, blocks], a, panel, &runs, steps);
+                let sum = Sum { a, b: panel, runs: &runs, steps };
+                accumulate(isa, &[0.0; WIDTH], sum, &mut tile, [rows, blocks]);
                 for (row, sums) in tile.0[..rows].iter().enumerate() {
                     let place = (first + row) * columns + index * WIDTH;
                     let output = &mut output[place..][..lanes];

@@ -1,6 +1,6 @@
 //! The one inner kernel: a tile of up to 14 rows by 16 or 32 lanes, kept in registers.
 //!
-//! acc[m][l] += Σ over runs, Σ_k a[run.a + m·a_m + k·a_k] · b[run.b + k·b_k + l]
+//! tile[m][l] = init[l] + Σ over runs, Σ_k a[run.a + m·a_row + k·a_term] · b[run.b + k·b_term + l]
 //!
 //! Every element is one chain of fused multiply-adds in the order of the runs, whatever the
 //! instruction set and the tile's size: the bits do not depend on how work is cut into tiles.
@@ -60,7 +60,7 @@ impl Isa {
     }
 }
 
-/// The accumulators: `[row][lane]`.
+/// The sums: `[row][lane]`.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Tile(pub(crate) [[f32; WIDTH]; ROWS]);
@@ -85,50 +85,58 @@ pub(crate) struct Steps {
     pub(crate) b_term: usize,
 }
 
-/// Adds the runs' products to `rows` × (`blocks` · 16) accumulators.
+/// The sum that a tile holds, without its initial value.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum<'a> {
+    /// The scalars.
+    pub(crate) a: &'a [f32],
+    /// The vectors.
+    pub(crate) b: &'a [f32],
+    pub(crate) runs: &'a [Run],
+    pub(crate) steps: Steps,
+}
+
+impl Sum<'_> {
+    /// # Panics
+    /// If a run leaves `a` or `b`: the safety of the kernels rests on this check.
+    fn check(&self, [rows, blocks]: [usize; 2]) {
+        let Self { a, b, runs, steps } = self;
+        for run in runs.iter().filter(|run| run.len > 0) {
+            let terms = run.len - 1;
+            let last_a = run.a.saturating_add((rows - 1).saturating_mul(steps.a_row));
+            let last_a = last_a.saturating_add(terms.saturating_mul(steps.a_term));
+            let end_b = run.b.saturating_add(terms.saturating_mul(steps.b_term));
+            let end_b = end_b.saturating_add(blocks * LANES);
+            assert!(last_a < a.len() && end_b <= b.len(), "run out of bounds");
+        }
+    }
+}
+
+/// Sets the first rows × (blocks · 16) elements of the tile to `init` and the sum.
 ///
 /// # Panics
-/// If a run leaves `a` or `b`, or the tile is not within 1..=14 rows and 1..=2 blocks: the safety of
-/// the kernels rests on these checks.
+/// If a run leaves its slice, or the tile is not within 1..=14 rows and 1..=2 blocks.
 #[inline]
 pub(crate) fn accumulate(
     isa: Isa,
+    init: &[f32; WIDTH],
+    sum: Sum<'_>,
     tile: &mut Tile,
     [rows, blocks]: [usize; 2],
-    a: &[f32],
-    b: &[f32],
-    runs: &[Run],
-    steps: Steps,
 ) {
-    assert!((1..=ROWS).contains(&rows) && (1..=2).contains(&blocks));
-    for run in runs {
-        let terms = run.len.saturating_sub(1);
-        let last_a = run.a.saturating_add((rows - 1).saturating_mul(steps.a_row));
-        let last_a = last_a.saturating_add(terms.saturating_mul(steps.a_term));
-        let end_b = run.b.saturating_add(terms.saturating_mul(steps.b_term)).saturating_add(blocks * LANES);
-        assert!(run.len == 0 || (last_a < a.len() && end_b <= b.len()), "run out of bounds");
-    }
-    assert!(isa.is_available());
-    let args = Args { a: a.as_ptr(), b: b.as_ptr(), runs, steps };
+    assert!((1..=ROWS).contains(&rows) && (1..=2).contains(&blocks) && isa.is_available());
+    sum.check([rows, blocks]);
     // SAFETY: every address that a run reaches with `rows` rows and `blocks` blocks was just checked
     // to lie in `a` or `b`, the tile has ROWS rows of WIDTH lanes, and the machine has the set.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512(tile, rows, blocks, args),
+            Isa::Avx512 => x86::avx512(init, sum, tile, rows, blocks),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::avx2(tile, rows, blocks, args),
-            Isa::Portable => portable(tile, rows, blocks, args),
+            Isa::Avx2 => x86::avx2(init, sum, tile, rows, blocks),
+            Isa::Portable => portable(init, sum, tile, rows, blocks),
         }
     }
-}
-
-#[derive(Clone, Copy)]
-struct Args<'a> {
-    a: *const f32,
-    b: *const f32,
-    runs: &'a [Run],
-    steps: Steps,
 }
 
 /// Sixteen lanes of an instruction set.
@@ -148,21 +156,22 @@ trait Vector: Copy {
 /// reach with them is within `a` and `b`.
 #[inline(always)]
 unsafe fn body<V: Vector, const M: usize, const N: usize>(
+    init: &[f32; WIDTH],
+    sum: Sum<'_>,
     tile: &mut Tile,
     first: usize,
     block: usize,
-    args: Args<'_>,
 ) {
-    let Args { a, b, runs, steps } = args;
-    let accumulators = tile.0.as_mut_ptr().cast::<f32>();
+    let Sum { a, b, runs, steps } = sum;
+    let sums = tile.0.as_mut_ptr().cast::<f32>();
     // SAFETY: all offsets are within the tile or were checked by `accumulate`.
     unsafe {
-        let at = |m: usize, n: usize| accumulators.add((first + m) * WIDTH + (block + n) * LANES);
-        let mut acc: [[V; N]; M] =
-            std::array::from_fn(|m| std::array::from_fn(|n| V::load(at(m, n).cast_const())));
+        let start: [V; N] = std::array::from_fn(|n| V::load(init.as_ptr().add((block + n) * LANES)));
+        let mut acc = [start; M];
         for run in runs {
-            let mut a = a.add(run.a + first * steps.a_row);
-            let mut b = b.add(run.b + block * LANES);
+            // Wrapping: only the terms' own addresses are vouched for.
+            let mut a = a.as_ptr().wrapping_add(run.a + first * steps.a_row);
+            let mut b = b.as_ptr().wrapping_add(run.b + block * LANES);
             for _ in 0..run.len {
                 let lanes: [V; N] = std::array::from_fn(|n| V::load(b.add(n * LANES)));
                 for (m, row) in acc.iter_mut().enumerate() {
@@ -177,7 +186,7 @@ unsafe fn body<V: Vector, const M: usize, const N: usize>(
         }
         for (m, row) in acc.iter().enumerate() {
             for (n, sum) in row.iter().enumerate() {
-                sum.store(at(m, n));
+                sum.store(sums.add((first + m) * WIDTH + (block + n) * LANES));
             }
         }
     }
@@ -222,13 +231,13 @@ impl Vector for Scalars {
 
 /// # Safety
 /// As [`body`] for the whole tile.
-unsafe fn portable(tile: &mut Tile, rows: usize, blocks: usize, args: Args<'_>) {
+unsafe fn portable(init: &[f32; WIDTH], sum: Sum<'_>, tile: &mut Tile, rows: usize, blocks: usize) {
     for block in 0..blocks {
         for first in (0..rows).step_by(4) {
             macro_rules! call {
                 // SAFETY: the caller's.
                 ($m:literal) => {
-                    unsafe { body::<Scalars, $m, 1>(tile, first, block, args) }
+                    unsafe { body::<Scalars, $m, 1>(init, sum, tile, first, block) }
                 };
             }
             by_rows!((rows - first).min(4), call, [1 2 3 4]);
@@ -243,7 +252,7 @@ mod x86 {
         _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
-    use super::{Args, Tile, Vector, body};
+    use super::{Sum, Tile, Vector, WIDTH, body};
 
     impl Vector for __m512 {
         #[inline(always)]
@@ -297,17 +306,23 @@ mod x86 {
     /// # Safety
     /// As [`body`] for the whole tile, on a machine with AVX-512F.
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn avx512(tile: &mut Tile, rows: usize, blocks: usize, args: Args<'_>) {
+    pub(super) unsafe fn avx512(
+        init: &[f32; WIDTH],
+        sum: Sum<'_>,
+        tile: &mut Tile,
+        rows: usize,
+        blocks: usize,
+    ) {
         macro_rules! one {
             // SAFETY: the caller's.
             ($m:literal) => {
-                unsafe { body::<__m512, $m, 1>(tile, 0, 0, args) }
+                unsafe { body::<__m512, $m, 1>(init, sum, tile, 0, 0) }
             };
         }
         macro_rules! two {
             // SAFETY: the caller's.
             ($m:literal) => {
-                unsafe { body::<__m512, $m, 2>(tile, 0, 0, args) }
+                unsafe { body::<__m512, $m, 2>(init, sum, tile, 0, 0) }
             };
         }
         if blocks == 1 {
@@ -320,13 +335,19 @@ mod x86 {
     /// # Safety
     /// As [`body`] for the whole tile, on a machine with AVX2 and FMA.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(tile: &mut Tile, rows: usize, blocks: usize, args: Args<'_>) {
+    pub(super) unsafe fn avx2(
+        init: &[f32; WIDTH],
+        sum: Sum<'_>,
+        tile: &mut Tile,
+        rows: usize,
+        blocks: usize,
+    ) {
         for block in 0..blocks {
             for first in (0..rows).step_by(6) {
                 macro_rules! call {
                     // SAFETY: the caller's.
                     ($m:literal) => {
-                        unsafe { body::<Pair, $m, 1>(tile, first, block, args) }
+                        unsafe { body::<Pair, $m, 1>(init, sum, tile, first, block) }
                     };
                 }
                 by_rows!((rows - first).min(6), call, [1 2 3 4 5 6]);
