@@ -4,13 +4,12 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use common::{GREY, RGB, ffmpeg, moving, read, read_file};
 use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage};
 use tempfile::tempdir;
 use vadis_video::{
-    Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, SourceKind, VideoError, discover_path,
+    Colour, FrameFormat, FrameReader, ReadOptions, Source, SourceKind, VideoError, discover_path,
     grab_frames, natural_cmp, probe, resize,
 };
 
@@ -438,10 +437,6 @@ fn options_are_checked() {
             Some(VideoError::BadOption { .. })
         ));
     }
-    let short = ReadOptions { timeout: Duration::from_secs(1), ..Default::default() };
-    assert!(matches!(
-        FrameReader::open(&source, &GREY, &short).err(),
-        Some(VideoError::NoVideoStream { .. })
-    ));
-    let _: Frame = Frame::filled(1, 1, Colour::Grey, 0);
+    let error = FrameReader::open(&source, &GREY, &ReadOptions::default()).err();
+    assert!(matches!(error, Some(VideoError::NoVideoStream { .. })));
 }
