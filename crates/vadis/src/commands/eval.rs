@@ -1,7 +1,7 @@
 //! `vadis eval`: a run, or any scores, against labels.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vadis::Failure;
 use vadis::data::{Dataset, OpenOptions, Split, labels::read_labels};
@@ -134,7 +134,7 @@ fn looking_back(spec: SmoothingSpec) -> SmoothingSpec {
 }
 
 /// How the column lies on the footage that the run's own model learnt.
-fn training_statistics(model: &PathBuf, column: &str) -> Option<TrainingStatistics> {
+fn training_statistics(model: &Path, column: &str) -> Option<TrainingStatistics> {
     let (model, _) = load_model(model).ok()?;
     model.statistics().column(column).map(|c| TrainingStatistics { mean: c.mean, std: c.std })
 }

@@ -169,7 +169,6 @@ fn frame_regions(opened: &Opened, scored: &Scored, info: &HeatInfo) -> Result<Ve
     let row = |region: vadis_eval::localisation::HeatRegion| {
         let Bounds { x, y, width, height } = region.bounds.scaled(size, native);
         let (video, frame) = (opened.source.name.clone(), scored.frame);
-        let [x, y, width, height] = [x, y, width, height].map(|v| v as u32);
         Region { video, frame, x, y, width, height, score: f64::from(region.mean) }
     };
     Ok(found.into_iter().map(row).collect())

@@ -52,7 +52,8 @@ fn a_scan_writes_every_file_of_a_run_and_each_can_be_read() {
     let reader = FrameReader::open(&Source::file(run.join("heat.mkv")), &format, &ReadOptions::default());
     let reader = reader.expect("heat.mkv");
     assert_eq!(reader.size(), (heat.width as usize, heat.height as usize));
-    assert_eq!(reader.map(|f| f.expect("a frame")).count() as u64, info.sources[0].frames);
+    let frames: Vec<_> = reader.collect::<Result<_, _>>().expect("every frame");
+    assert_eq!(frames.len() as u64, info.sources[0].frames);
 }
 
 #[test]
