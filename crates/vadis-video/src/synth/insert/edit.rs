@@ -118,7 +118,9 @@ impl Material<'_> {
         let mut heights: Vec<f32> = self.own.iter().map(Track::height).collect();
         heights.sort_by(f32::total_cmp);
         let height = heights.get(heights.len() / 2).copied();
-        height.unwrap_or(self.background.height as f32 / 8.0).clamp(8.0, self.background.height as f32 / 2.0)
+        // A tiny picture has tiny people: the lower bound gives way last.
+        let tall = self.background.height as f32;
+        height.unwrap_or(tall / 8.0).max(8.0).min(tall / 2.0).max(2.0)
     }
 
     /// A place where someone stands on the ground: where people walk, else in the lower half of the picture.
@@ -258,7 +260,8 @@ fn blend(
     for v in 0..cutout.height {
         for u in 0..cutout.width {
             let (x, y) = (corner.0 + u as isize, corner.1 + v as isize);
-            let alpha = opacity * f32::from(cutout.alpha[v * cutout.width + u]) / 255.0;
+            let cover = f32::from(cutout.alpha[v * cutout.width + u]) / 255.0;
+            let alpha = opacity * cover;
             let inside = (0..frame.width as isize).contains(&x) && (0..frame.height as isize).contains(&y);
             if alpha <= 0.0 || !inside {
                 continue;
@@ -271,7 +274,7 @@ fn blend(
                 let below = f32::from(frame.data[i * channels + c]);
                 frame.data[i * channels + c] = (below + alpha * (shown - below) + 0.5) as u8;
             }
-            mask.data[i] = u8::from(alpha >= OPAQUE);
+            mask.data[i] = u8::from(cover >= OPAQUE && opacity >= OPAQUE);
         }
     }
     mask
