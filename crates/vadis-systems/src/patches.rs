@@ -18,8 +18,9 @@ impl Patches {
         let (ph, pw) = (patch.min(height), patch.min(width));
         let area = integral(height, width, |i| f64::from(counts[i]));
         let half = (ph * pw) as f64 / 2.0;
-        let corners = (0..=height - ph)
-            .flat_map(|top| (0..=width - pw).map(move |left| Corners::new(width, top, left, top + ph, left + pw)));
+        let corners = (0..=height - ph).flat_map(|top| {
+            (0..=width - pw).map(move |left| Corners::new(width, top, left, top + ph, left + pw))
+        });
         let places = corners.map(|c| (c, c.sum(&area))).filter(|(_, area)| *area >= half).collect();
         Self { height, width, places }
     }

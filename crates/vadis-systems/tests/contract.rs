@@ -125,7 +125,11 @@ fn the_same_seed_gives_the_same_scores() {
         let bench = bench(system, &settings(system));
         let first = train(system, plain(&bench)).unwrap();
         let again = train(system, plain(&bench)).unwrap();
-        assert_eq!(score(first.as_ref(), &bench.frames, 64), score(again.as_ref(), &bench.frames, 64), "{system}");
+        assert_eq!(
+            score(first.as_ref(), &bench.frames, 64),
+            score(again.as_ref(), &bench.frames, 64),
+            "{system}"
+        );
     }
 }
 
@@ -138,7 +142,11 @@ fn a_saved_model_scores_as_the_one_in_memory() {
         save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();
         let (loaded, _) = load_model(&path).unwrap();
         assert_eq!((loaded.config(), loaded.statistics()), (model.config(), model.statistics()), "{system}");
-        assert_eq!(score(model.as_ref(), &bench.frames, 64), score(loaded.as_ref(), &bench.frames, 64), "{system}");
+        assert_eq!(
+            score(model.as_ref(), &bench.frames, 64),
+            score(loaded.as_ref(), &bench.frames, 64),
+            "{system}"
+        );
         let bytes = std::fs::read(&path).unwrap();
         for cut in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
             std::fs::write(&path, &bytes[..cut]).unwrap();

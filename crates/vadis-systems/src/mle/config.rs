@@ -76,9 +76,16 @@ impl MleConfig {
         };
         match preset {
             Preset::Paper => paper,
-            Preset::Cpu => {
-                Self { size: Size::Auto { pixels: 8192 }, epochs: 6, min_steps: 300, max_steps: 600, ..paper }
-            }
+            // The score was chosen on inserted and synthetic anomalies, not by a benchmark's labels: the worst patch
+            // against each pixel's usual error .76 and .84 micro AUC, PCC .68 and .79.
+            Preset::Cpu => Self {
+                size: Size::Auto { pixels: 8192 },
+                epochs: 6,
+                min_steps: 300,
+                max_steps: 600,
+                score: ScoreKind::StandardisedError,
+                ..paper
+            },
             Preset::Tiny => Self {
                 size: Size::Auto { pixels: 2048 },
                 epochs: 8,

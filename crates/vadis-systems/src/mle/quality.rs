@@ -162,9 +162,9 @@ fn worst_structure(patches: &Patches, x: &[f32], y: &[f32], channels: usize, cou
         };
         let tables: Tables<5> =
             [table(|a, _| a), table(|_, b| b), table(|a, _| a * a), table(|_, b| b * b), table(|a, b| a * b)];
-        let losses = patches.sums(&tables).map(|(n, [x, y, xx, yy, xy])| {
-            1.0 - structure(Moments { n, x, y, xx, yy, xy })
-        });
+        let losses = patches
+            .sums(&tables)
+            .map(|(n, [x, y, xx, yy, xy])| 1.0 - structure(Moments { n, x, y, xx, yy, xy }));
         match c {
             0 => loss = losses.collect(),
             _ => loss.iter_mut().zip(losses).for_each(|(sum, l)| *sum += l),

@@ -69,7 +69,9 @@ impl RobustPcaConfig {
         match preset {
             Preset::Paper => Self { frames: 400, ..cpu },
             Preset::Cpu => cpu,
-            Preset::Tiny => Self { size: Size::Auto { pixels: 2048 }, frames: 60, rank: 8, iterations: 15, ..cpu },
+            Preset::Tiny => {
+                Self { size: Size::Auto { pixels: 2048 }, frames: 60, rank: 8, iterations: 15, ..cpu }
+            }
         }
     }
 

@@ -36,7 +36,11 @@ impl RobustPcaModel {
         session: &mut Session<'_>,
     ) -> Result<Self, SystemError> {
         if footage.len() < MIN_FRAMES {
-            return Err(SystemError::TooFewFrames { got: footage.len(), needed: MIN_FRAMES, system: "robust-pca" });
+            return Err(SystemError::TooFewFrames {
+                got: footage.len(),
+                needed: MIN_FRAMES,
+                system: "robust-pca",
+            });
         }
         let format = footage.format();
         let counts = counts_of(format, session.ignore.as_ref());
@@ -179,7 +183,8 @@ struct RobustPcaScorer<'a> {
 
 impl Scorer for RobustPcaScorer<'_> {
     fn push(&mut self, frames: &[Frame], out: &mut Vec<Scored>) -> Result<(), SystemError> {
-        let scored: Result<Vec<Scored>, SystemError> = frames.par_iter().map(|f| self.model.score(f)).collect();
+        let scored: Result<Vec<Scored>, SystemError> =
+            frames.par_iter().map(|f| self.model.score(f)).collect();
         out.extend(scored?);
         Ok(())
     }
