@@ -1,5 +1,7 @@
 //! `evaluate` as the commands use it: labels joined, protocols applied, events judged, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

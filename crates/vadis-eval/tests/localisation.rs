@@ -1,6 +1,8 @@
 //! Regions, tracks and the pixel criterion on cases worked out by hand, and against a plain sweep of all thresholds
 //! (`scripts/localisation.py`).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use vadis_eval::localisation::{

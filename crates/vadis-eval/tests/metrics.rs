@@ -1,5 +1,7 @@
 //! Figures against scikit-learn (`scripts/metrics.py`), against brute force, and by their invariances.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use serde::Deserialize;
 use vadis_eval::metrics::bootstrap::{Bootstrap, Intervals};

@@ -68,6 +68,7 @@ fn sigmoid(x: f32) -> f32 {
 
 /// Cephes' `tanhf`: an odd polynomial near 0, the exponential elsewhere.
 #[inline(always)]
+#[allow(clippy::excessive_precision, reason = "the source's own digits")]
 fn tanh(x: f32) -> f32 {
     let z = x * x;
     let mut p = -5.704_988_7e-3;

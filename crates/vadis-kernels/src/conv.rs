@@ -297,12 +297,12 @@ impl Gather {
         let size = [self.read.height, self.read.width];
         let mut halo = Halo::default();
         for class in self.classes.iter().filter(|class| !class.blocks.contains(&0)) {
-            for axis in 0..2 {
+            for (axis, &size) in size.iter().enumerate() {
                 let (first, count) = class.span[axis];
                 let last = ((class.blocks[axis] - 1) * self.advance[axis] + count) as isize + first;
                 let [before, after] = &mut halo.0[axis];
                 *before = (*before).max((-first).max(0) as usize);
-                *after = (*after).max((last - size[axis] as isize).max(0) as usize);
+                *after = (*after).max((last - size as isize).max(0) as usize);
             }
         }
         halo

@@ -235,8 +235,8 @@ unsafe fn portable(init: &[f32; WIDTH], sum: Sum<'_>, tile: &mut Tile, rows: usi
     for block in 0..blocks {
         for first in (0..rows).step_by(4) {
             macro_rules! call {
-                // SAFETY: the caller's.
                 ($m:literal) => {
+                    // SAFETY: the caller's.
                     unsafe { body::<Scalars, $m, 1>(init, sum, tile, first, block) }
                 };
             }
@@ -314,14 +314,14 @@ mod x86 {
         blocks: usize,
     ) {
         macro_rules! one {
-            // SAFETY: the caller's.
             ($m:literal) => {
+                // SAFETY: the caller's.
                 unsafe { body::<__m512, $m, 1>(init, sum, tile, 0, 0) }
             };
         }
         macro_rules! two {
-            // SAFETY: the caller's.
             ($m:literal) => {
+                // SAFETY: the caller's.
                 unsafe { body::<__m512, $m, 2>(init, sum, tile, 0, 0) }
             };
         }
@@ -345,8 +345,8 @@ mod x86 {
         for block in 0..blocks {
             for first in (0..rows).step_by(6) {
                 macro_rules! call {
-                    // SAFETY: the caller's.
                     ($m:literal) => {
+                        // SAFETY: the caller's.
                         unsafe { body::<Pair, $m, 1>(init, sum, tile, first, block) }
                     };
                 }

@@ -1,5 +1,7 @@
 //! The kernels against sums written out in 64-bit floats, over all instruction sets of the machine.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use vadis_kernels::{Activation, Isa, Layer, Network, Plan, Workspace};
 

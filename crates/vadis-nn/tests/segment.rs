@@ -1,5 +1,7 @@
 //! Segments on our kernels against burn's own operations and finite differences.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
@@ -207,4 +209,52 @@ fn initial_values_are_uniform_in_pytorchs_bounds() {
     assert!(largest <= bound && largest > 0.999 * bound);
     let variance = flat.iter().map(|v| v * v).sum::<f32>() / flat.len() as f32;
     assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.02);
+}
+
+/// `scripts/autoencoder.py` made the fixture: MLE's autoencoder in PyTorch 2.15, with its gradients.
+#[test]
+fn autoencoder_agrees_with_pytorch() {
+    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/autoencoder.safetensors"));
+    let file = file.unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let read = |name: &str| -> (Vec<usize>, Vec<f32>) {
+        let tensor = tensors.tensor(name).unwrap();
+        let floats = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        (tensor.shape().to_vec(), floats.collect())
+    };
+    let relu = Activation::Relu;
+    let plan = Plan::new([3, 9, 14])
+        .and_then(|p| p.layer("conv1", Layer::conv2d(3, 8, 3, 2, relu)))
+        .and_then(|p| p.layer("conv2", Layer::conv2d(8, 16, 3, 2, relu)))
+        .and_then(|p| p.layer("conv3", Layer::conv2d(16, 32, 3, 2, relu)))
+        .and_then(|p| p.layer("encode", Layer::linear(32 * 2 * 2, 12, Activation::None)))
+        .and_then(|p| p.layer("decode", Layer::linear(12, 32 * 2 * 2, relu)))
+        .and_then(|p| p.layer("shape", Layer::Reshape { shape: [32, 2, 2] }))
+        .and_then(|p| p.layer("deconv1", Layer::conv_transpose2d(32, 16, 3, 2, [0, 1], relu)))
+        .and_then(|p| p.layer("deconv2", Layer::conv_transpose2d(16, 8, 3, 2, [0, 0], relu)))
+        .and_then(|p| p.layer("deconv3", Layer::conv_transpose2d(8, 3, 3, 2, [0, 1], Activation::Sigmoid)))
+        .unwrap();
+    let device = Device::flex().autodiff();
+    let names = plan.views().into_iter().map(|(name, ..)| name);
+    let weights = names.map(|name| {
+        let (shape, values) = read(&name);
+        vadis_nn::segment::NamedTensor { name, shape, values }
+    });
+    let segment = segment(&plan, &device, 0).load_named(weights).unwrap();
+    let tensor = |name: &str| {
+        let values = TensorData::new(read(name).1, [4, 3, 9, 14]);
+        Tensor::<4>::from_data(values, &device)
+    };
+    for forward in [Segment::forward, Segment::forward_reference] {
+        let x = tensor("x").require_grad();
+        let y = forward(&segment, x.clone());
+        assert!(difference(&values(y.clone()), &read("y").1) < 1e-5);
+        let gradients = (y * tensor("dy")).sum().backward();
+        assert!(difference(&values(x.grad(&gradients).unwrap()), &read("grad.x").1) < 1e-4);
+        let flat = values(segment.weight.val().grad(&gradients).unwrap());
+        for (name, _, place) in plan.views() {
+            let worst = difference(&flat[place], &read(&format!("grad.{name}")).1);
+            assert!(worst < 1e-4, "{name}: {worst}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What every system promises, on a small moving scene: scores do not depend on how frames are split, a saved model
 //! scores as the one in memory, an interrupted training goes on to the same bits, the same seed gives the same scores.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;

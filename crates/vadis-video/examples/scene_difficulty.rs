@@ -4,6 +4,8 @@
 //! cargo run --release -p vadis-video --example scene_difficulty -- [SEED..]
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::error::Error;
 use std::io::Write;
 use std::time::Instant;

@@ -1,5 +1,7 @@
 //! Reading: every frame once, at its own time, with the right pixels.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Real footage, where `VADIS_DATA` names its folder.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::Path;

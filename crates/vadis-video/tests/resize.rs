@@ -1,5 +1,7 @@
 //! The resize against OpenCV (`scripts/resize.py`), and its properties.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use vadis_video::{Colour, Frame, VideoError, resize};
 

@@ -1,5 +1,7 @@
 //! Writing, and reading back what was written.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::fs;

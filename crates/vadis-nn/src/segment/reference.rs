@@ -8,6 +8,7 @@ use burn::tensor::{Shape, Tensor};
 use vadis_kernels::{Activation, Layer, Plan, Step};
 
 /// Runs `plan` on `x` = `[batch, channels, height, width]` with the flat parameter `weight`.
+#[allow(clippy::needless_pass_by_value, reason = "tensors are handles, passed as burn does")]
 pub(super) fn forward(plan: &Plan, weight: Tensor<1>, x: Tensor<4>) -> Tensor<4> {
     plan.steps().iter().fold(x, |x, step| run(step, &weight, x))
 }

@@ -34,7 +34,7 @@ pub use scene::Scene;
 pub use write::{KindSpan, SceneFiles, write_scene, write_scene_with};
 
 /// Smallest and greatest side of a frame in pixels.
-const SIDES: std::ops::RangeInclusive<usize> = 32..=4096;
+const SIDES: std::ops::RangeInclusive<usize> = 32..=2048;
 
 /// What can happen that does not belong in the street.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,9 +106,9 @@ pub struct SceneConfig {
     pub seed: u64,
     /// Which recording of that street: who walks, what happens, the weather.
     pub take: u64,
-    /// Pixels a row, 32 to 4096.
+    /// Pixels a row, 32 to 2048.
     pub width: usize,
-    /// Rows, 32 to 4096.
+    /// Rows, 32 to 2048.
     pub height: usize,
     /// Frames a second, 0.5 to 120.
     pub fps: f64,
@@ -151,7 +151,7 @@ impl Default for SceneConfig {
             fps: 6.0,
             frames: 7200,
             colour: Colour::Rgb,
-            density: 9.0,
+            density: 7.5,
             fraction: 0.13,
             kinds: Kind::ALL.to_vec(),
             noise: 2.5,

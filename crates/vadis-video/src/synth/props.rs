@@ -118,15 +118,15 @@ impl Crate {
     /// A big case, carton or sack truck load of the kind nobody leaves in a street.
     pub(super) fn left_object(place: Vec2, rng: &mut ChaCha8Rng) -> Self {
         const COLOURS: [Vec3; 5] = [
-            Vec3::new(0.62, 0.60, 0.55),
+            Vec3::new(0.80, 0.78, 0.72),
             Vec3::new(0.02, 0.02, 0.03),
-            Vec3::new(0.70, 0.62, 0.10),
+            Vec3::new(0.78, 0.66, 0.08),
             Vec3::new(0.03, 0.05, 0.10),
             Vec3::new(0.75, 0.74, 0.72),
         ];
         let colour = COLOURS.choose(rng).copied().unwrap_or(COLOURS[0]);
         let size =
-            Vec3::new(rng.random_range(0.9..1.3), rng.random_range(0.85..1.15), rng.random_range(0.6..0.85));
+            Vec3::new(rng.random_range(1.1..1.5), rng.random_range(0.95..1.25), rng.random_range(0.7..1.0));
         Self { place, size, colour, band: Some(colour * 0.45 + Vec3::splat(0.04)) }
     }
 

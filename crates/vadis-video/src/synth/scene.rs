@@ -21,11 +21,11 @@ use crate::{Colour, Frame, Mask};
 /// Pixels of canvas beyond each side of the frame, into which the camera may shake.
 const PAD: usize = 4;
 /// Light of the sky, the sun and a lamp right below it, in the units of [`Level`]: late on a clear afternoon.
-const SKY: f32 = 0.26;
-const SUN: f32 = 1.05;
-const LAMP: f32 = 0.55;
-/// Share of the frame below which an anomaly is not counted as seen: 12 pixels of 320 × 192.
-const LEAST_SHARE: f32 = 2.0e-4;
+const SKY: f32 = 0.24;
+const SUN: f32 = 1.25;
+const LAMP: f32 = 0.62;
+/// Share of the frame below which an anomaly is not counted as seen: 31 pixels of 320 × 192.
+const LEAST_SHARE: f32 = 5.0e-4;
 
 /// A fixed camera over a street; iterate for its frames. See [`SceneConfig`].
 ///

@@ -11,7 +11,7 @@ use super::noise::{fractal, lerp, smoothstep, unit, value};
 /// Distance of the shop fronts in metres.
 pub(super) const WALL: f32 = 19.6;
 /// The open paving before the camera, where few people walk: least and greatest z in metres.
-pub(super) const FORECOURT: (f32, f32) = (7.0, 8.9);
+pub(super) const FORECOURT: (f32, f32) = (6.9, 7.8);
 /// The near promenade, walked towards +x.
 pub(super) const NEAR_LANE: (f32, f32) = (10.9, 12.7);
 /// The strip of lamp posts, benches and the tree between the promenades.
@@ -101,7 +101,7 @@ impl Street {
     }
 
     fn build(&mut self, width: usize, height: usize, seed: u32) {
-        let roof = rng_roof(seed);
+        let roof = roof_shadow(seed);
         let mut along_wind = Vec::with_capacity(width * height);
         for y in 0..height {
             for x in 0..width {
@@ -171,7 +171,10 @@ impl Street {
             canvas.pixels.iter_mut().zip(shaded).zip(surface).enumerate()
         {
             let incident = self.incident(i, lights);
-            *pixel = *albedo * (incident.soft + incident.sun * (facing * (1.0 - depth * ground)));
+            let shadow = depth * ground;
+            // What shades the sun also hides part of the sky.
+            let soft = incident.soft * (1.0 - 0.2 * shadow);
+            *pixel = *albedo * (soft + incident.sun * (facing * (1.0 - shadow)));
         }
     }
 
@@ -255,7 +258,7 @@ fn furniture(low: f32, high: f32, rng: &mut ChaCha8Rng) -> Vec<(Vec2, Vec3, Vec3
 }
 
 /// z of the shadow that the roofs behind the camera cast, by x: flat roofs of differing height.
-fn rng_roof(seed: u32) -> impl Fn(f32) -> f32 {
+fn roof_shadow(seed: u32) -> impl Fn(f32) -> f32 {
     move |x| {
         let house = (x / 6.0 + 0.3).floor();
         let level = |k: f32| 8.4 + 2.2 * unit(k as i32, 7, seed);

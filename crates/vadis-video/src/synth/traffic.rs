@@ -141,7 +141,7 @@ impl Traffic {
         let rate = |share: f32, span| self.density * share * wave / (1.5 * transit(span));
         let near = rate(0.42, self.view.near) * rushing(true);
         let far = rate(0.44, self.view.far) * rushing(false);
-        let across = rate(0.09, self.view.near);
+        let across = rate(0.05, self.view.near);
         let mut arrives = |rate: f32| self.rng.random_bool(f64::from(rate * dt).clamp(0.0, 1.0));
         let (near, far, across) = (arrives(near), arrives(far), arrives(across));
         if near {

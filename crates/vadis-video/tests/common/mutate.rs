@@ -23,7 +23,7 @@ const SEEDS: &[(&str, &[&str])] = &[
     ("png", &["-frames:v", "1"]),
     ("jpg", &["-frames:v", "1"]),
     ("bmp", &["-frames:v", "1"]),
-    ("tif", &["-frames:v", "1"]),
+    ("tif", &["-frames:v", "1", "-pix_fmt", "rgb24"]),
 ];
 
 /// What became of the files of one extension.
@@ -43,13 +43,18 @@ pub(crate) struct Outcomes {
     pub(crate) longest: Duration,
 }
 
-/// Reads `count` mutated files, taking the seeds in turn; the same `seed` makes the same files.
-pub(crate) fn run(count: usize, seed: u64, timeout: Duration) -> BTreeMap<&'static str, Outcomes> {
+/// Reads `count` mutated files, taking the seeds in turn (or those of one extension only); the same `seed` makes the
+/// same files.
+pub(crate) fn run(
+    count: usize,
+    seed: u64,
+    timeout: Duration,
+    only: Option<&str>,
+) -> BTreeMap<&'static str, Outcomes> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seeds: Vec<(&str, Vec<u8>)> = SEEDS
-        .iter()
-        .map(|(extension, options)| (*extension, make(folder.path(), extension, options)))
-        .collect();
+    let kinds = SEEDS.iter().filter(|(extension, _)| only.is_none_or(|o| o == *extension));
+    let seeds: Vec<(&str, Vec<u8>)> =
+        kinds.map(|(extension, options)| (*extension, make(folder.path(), extension, options))).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut outcomes: BTreeMap<&str, Outcomes> = BTreeMap::new();
     for i in 0..count {
@@ -90,6 +95,8 @@ fn make(folder: &Path, extension: &str, options: &[&str]) -> Vec<u8> {
         .status()
         .expect("ffmpeg is installed");
     assert!(status.success(), "{extension}");
+    let (frames, error) = read_all(&out, Duration::from_secs(60));
+    assert!(frames > 0 && error.is_none(), "{extension}: {error:?}");
     fs::read(&out).expect("made")
 }
 

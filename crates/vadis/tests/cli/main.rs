@@ -2,6 +2,8 @@
 //!
 //! Every run is checked for panics by [`common::Ran`]. Snapshots are renewed with `INSTA_UPDATE=always`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_input;
 mod common;
 mod flow;
