@@ -14,7 +14,10 @@ impl Projection {
     /// part, so that the same vectors give the same map.
     pub fn fit(vectors: &[Vec<f32>]) -> Self {
         let dimension = vectors.first().map_or(0, Vec::len);
-        let n = vectors.len().max(1) as f64;
+        if dimension == 0 {
+            return Self { mean: Vec::new(), axes: [Vec::new(), Vec::new()] };
+        }
+        let n = vectors.len() as f64;
         let mut mean = vec![0.0; dimension];
         for vector in vectors {
             mean.iter_mut().zip(vector).for_each(|(m, &v)| *m += f64::from(v) / n);

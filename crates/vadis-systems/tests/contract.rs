@@ -67,7 +67,11 @@ struct Call<'a> {
 }
 
 fn train(system: &str, call: Call<'_>) -> Result<Box<dyn Model>, SystemError> {
-    let configured = method(system)?.configure(Preset::Tiny, &settings(system))?;
+    train_with(system, &settings(system), call)
+}
+
+fn train_with(system: &str, settings: &[Setting], call: Call<'_>) -> Result<Box<dyn Model>, SystemError> {
+    let configured = method(system)?.configure(Preset::Tiny, settings)?;
     let interrupt = AtomicBool::new(false);
     let mut progress = |p: Progress| {
         if p.stage == "training" && Some(p.done) == call.stop_at {
@@ -173,7 +177,12 @@ fn an_interrupted_training_goes_on_to_the_same_bits() {
 fn the_rare_block_stands_out() {
     for system in keys() {
         let bench = bench(system, &settings(system));
-        let model = train(system, plain(&bench)).unwrap();
+        let mut settings = settings(system);
+        if system == "mle" {
+            // A few steps learn the mean of the scene, not its structure: error shows the block, correlation not yet.
+            settings.push("score=squared_error".parse().unwrap());
+        }
+        let model = train_with(system, &settings, plain(&bench)).unwrap();
         let scored = score(model.as_ref(), &bench.frames, 64);
         let mean = |range: std::ops::Range<usize>| {
             scored[range.clone()].iter().map(|s| s.score).sum::<f64>() / range.len() as f64
