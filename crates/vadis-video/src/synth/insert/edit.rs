@@ -11,7 +11,9 @@ use crate::{Colour, Frame, Mask};
 
 /// Frames over which something that does not enter from the border appears and vanishes.
 const FADE: usize = 2;
-/// Opacity from which a pixel counts as abnormal.
+/// Depth of a failing light's edge from which a pixel counts as abnormal.
+const COVERED: f32 = 0.3;
+/// Opacity from which something that appears counts as seen.
 const OPAQUE: f32 = 0.5;
 
 /// An anomaly being inserted.
@@ -247,7 +249,7 @@ fn fade(n: usize, frames: usize, appears: bool) -> f32 {
     edge as f32 / (FADE + 1) as f32
 }
 
-/// Blends a cutout into a frame with its corner at a place; where it is now seen.
+/// Blends a cutout into a frame with its corner at a place; where it is now seen, its blended edge included.
 fn blend(
     cutout: &Cutout,
     corner: (isize, isize),
@@ -274,7 +276,7 @@ fn blend(
                 let below = f32::from(frame.data[i * channels + c]);
                 frame.data[i * channels + c] = (below + alpha * (shown - below) + 0.5) as u8;
             }
-            mask.data[i] = u8::from(cover >= OPAQUE && opacity >= OPAQUE);
+            mask.data[i] = u8::from(opacity >= OPAQUE);
         }
     }
     mask
@@ -322,7 +324,7 @@ impl Dim {
                 for value in &mut frame.data[i * channels..(i + 1) * channels] {
                     *value = (f32::from(*value) * factor + 0.5) as u8;
                 }
-                mask.data[i] = u8::from(inside >= OPAQUE);
+                mask.data[i] = u8::from(inside >= COVERED);
             }
         }
         mask
