@@ -319,6 +319,12 @@ Examples:
         /// Share of the time with an anomaly, in the clips that get any
         #[arg(long, value_name = "SHARE", default_value_t = 0.5)]
         fraction: f64,
+        /// Frames that an anomaly lasts at least
+        #[arg(long, value_name = "FRAMES", default_value_t = 20)]
+        shortest: usize,
+        /// Frames that an anomaly lasts at most; long ones show whether training learns them as normal
+        #[arg(long, value_name = "FRAMES", default_value_t = 70)]
+        longest: usize,
         /// Insert into every clip; by default every second one stays normal where there are several
         #[arg(long)]
         every: bool,

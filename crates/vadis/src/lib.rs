@@ -14,6 +14,7 @@ pub mod stages;
 pub use error::{Failure, Hint};
 pub use vadis_data as data;
 pub use vadis_eval as eval;
+pub use vadis_kernels::keep_freed_memory;
 pub use vadis_motion as motion;
 pub use vadis_report as report;
 pub use vadis_systems as systems;

@@ -17,6 +17,7 @@ use cli::Cli;
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
+    vadis::keep_freed_memory();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("VADIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()

@@ -26,7 +26,7 @@ const SIGMA2_FLOOR: f32 = 1e-8;
 ///
 /// All three are choices of ours: the paper's σ is not public.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[serde(into = "String", try_from = "Written")]
 pub enum Bandwidth {
     /// σ² = median pairwise squared distance / 2, smoothed over batches, no gradient through it. The loss then
     /// still rewards shrinking all latents.
@@ -53,11 +53,22 @@ impl From<Bandwidth> for String {
     }
 }
 
-impl TryFrom<String> for Bandwidth {
+/// The rule as a user writes it: its name, or σ as a number.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected `median`, `mean` or a positive number (σ)")]
+enum Written {
+    Sigma(f64),
+    Rule(String),
+}
+
+impl TryFrom<Written> for Bandwidth {
     type Error = NnError;
 
-    fn try_from(text: String) -> Result<Self, NnError> {
-        text.parse()
+    fn try_from(written: Written) -> Result<Self, NnError> {
+        match written {
+            Written::Sigma(sigma) => sigma.to_string().parse(),
+            Written::Rule(text) => text.parse(),
+        }
     }
 }
 

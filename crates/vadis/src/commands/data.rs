@@ -21,8 +21,9 @@ pub(super) fn run(command: &DataCommand, output: &Output<'_>) -> Result<(), Fail
         DataCommand::Synth { output: folder, minutes, seed, normal } => {
             synth(folder, *minutes, *seed, *normal, output)
         }
-        DataCommand::Insert { source, output: folder, fraction, every, seed } => {
-            let config = InsertConfig { seed: *seed, fraction: *fraction, ..InsertConfig::default() };
+        DataCommand::Insert { source, output: folder, fraction, shortest, longest, every, seed } => {
+            let (fraction, shortest, longest, seed) = (*fraction, *shortest, *longest, *seed);
+            let config = InsertConfig { seed, fraction, shortest, longest, ..InsertConfig::default() };
             insert::run(source, folder, &config, *every, output)
         }
     }
