@@ -4,6 +4,7 @@ mod error;
 pub mod loss;
 pub mod optim;
 pub mod segment;
+mod simd;
 pub mod weights;
 
 use burn::tensor::Tensor;
