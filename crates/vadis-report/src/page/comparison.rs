@@ -36,6 +36,7 @@ pub(crate) fn comparison(runs: &[Named], options: &ReportOptions) -> String {
         }
         main {
             section id="figures" { h2 { "Figures" } (table(runs)) }
+            @if let Some(body) = super::gap::section(runs) { section id="learning" { (body) } }
             section id="timeline" { (timelines(runs, options)) }
         }
         (footer(env!("CARGO_PKG_VERSION")))
