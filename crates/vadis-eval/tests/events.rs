@@ -105,7 +105,7 @@ fn the_reason_says_which_where_and_how_unusual() {
     let events = find_events(&video, &EventConfig::new(threshold())).unwrap();
     assert_eq!(
         events[0].event.reason,
-        "in the upper left the picture is clearly unlike what this camera usually shows there: \
+        "in the upper left, clearly unlike what this camera usually shows there: \
          9.3 deviations above the median, more than 99.9 % of the frames (patch error)"
     );
     assert!((events[0].deviations - 9.3).abs() < 1e-9);

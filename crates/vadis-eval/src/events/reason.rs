@@ -42,7 +42,7 @@ fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
     let mostly = place.as_ref().map_or_else(String::new, |place| format!(", most of all {place}"));
     match (indicator, place) {
         ("local_pcc" | "patch_error" | "standardised_error" | "patch_residual", Some(place)) => {
-            format!("{place} the picture is {degree} unlike what this camera usually shows there")
+            format!("{place}, {degree} unlike what this camera usually shows there")
         }
         ("foreground_pcc", _) => {
             format!("what stands before the background is {degree} unlike what is usual here{mostly}")
@@ -50,7 +50,7 @@ fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
         ("flow" | "motion" | "frame_diff", _) => {
             format!("the movement is {degree} unlike what is usual here{mostly}")
         }
-        _ => format!("the picture is {degree} unlike what this camera usually shows{mostly}"),
+        _ => format!("the whole picture is {degree} unlike the usual{mostly}"),
     }
 }
 
@@ -73,7 +73,7 @@ impl<'a> Explainer<'a> {
         Self { signal, threshold, usual }
     }
 
-    /// What is unusual, where, how much, and by which indicator: `in the upper left the picture is clearly unlike what
+    /// What is unusual, where, how much, and by which indicator: `in the upper left, clearly unlike what
     /// this camera usually shows there: 9.3 deviations above the median, more than 99.7 % of the frames (local pcc)`.
     pub(super) fn anomaly(&self, frames: RangeInclusive<usize>, peak: usize) -> String {
         let fired = self.fired(frames);

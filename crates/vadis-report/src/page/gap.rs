@@ -18,7 +18,7 @@ const ERRORS: [&str; 3] = ["squared_error", "residual", "reconstruction"];
 /// Bars of the histogram.
 const BINS: usize = 48;
 /// Share of the frames that may lie beyond the histogram's end, so that a few do not press the rest to its edge.
-const BEYOND: f64 = 0.005;
+const BEYOND: f64 = 0.03;
 
 /// The section, where any run has latents or labels.
 pub(crate) fn section(runs: &[Named]) -> Option<Markup> {
@@ -36,7 +36,7 @@ pub(crate) fn section(runs: &[Named]) -> Option<Markup> {
         }
         @if gaps.iter().any(Option::is_some) {
             h3 { "The gap between normal and abnormal frames" }
-            p.lead { "How badly each frame is rebuilt, before any smoothing. The further apart the two are, the better an anomaly is told from what is normal." }
+            p.lead { "How badly each frame is rebuilt, before any smoothing; the last bar holds all that lies beyond. The further apart the two are, the better an anomaly is told from what is normal." }
             div.charts { @for (named, gap) in runs.iter().zip(&gaps) { @if let Some(gap) = gap { (gap.chart(title(named), end).render()) } } }
             (table(runs, &gaps))
         }

@@ -101,12 +101,22 @@ fn map(
         description,
         x_label: "first direction".to_owned(),
         y_label: "second direction".to_owned(),
-        x: Range::of(points.iter().map(|p| p.x)).padded(0.03),
-        y: Range::of(points.iter().map(|p| p.y)).padded(0.03),
+        x: central(points.iter().map(|p| p.x)).padded(0.04),
+        y: central(points.iter().map(|p| p.y)).padded(0.04),
         ticks: false,
         layers,
         legend,
     }
+}
+
+/// The range of all but the farthest few, which are drawn on the edge: one lone frame would press all others into a spot.
+fn central(values: impl Iterator<Item = f64>) -> Range {
+    const FARTHEST: f64 = 0.01;
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at =
+        |share: f64| sorted.get((share * sorted.len().saturating_sub(1) as f64).round() as usize).copied();
+    Range::of([at(FARTHEST), at(1.0 - FARTHEST)].into_iter().flatten())
 }
 
 fn by_group(points: &[&LatentPoint], title: String) -> Chart {

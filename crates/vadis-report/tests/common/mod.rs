@@ -147,9 +147,10 @@ impl FakeRun {
                     peak_frame: peak.frame,
                     peak_score: peak.score,
                     reason: format!(
-                        "{place} the picture is clearly unlike what this camera usually shows there: {:.1} deviations \
+                        "{place}, clearly unlike what this camera usually shows there: {:.1} deviations \
                          above the median, more than 99.{} % of the frames (reconstruction)",
-                        peak.score / 0.012, start % 10
+                        peak.score / 0.012,
+                        start % 10
                     ),
                 }
             })
