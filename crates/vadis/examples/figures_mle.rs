@@ -178,7 +178,7 @@ fn write(rows: &[Row], out: &Path) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }))?;
     fs::write(out.join("mle.json"), json + "\n")?;
     fs::write(out.join("mle.md"), page(rows))?;
-    println!("{}", out.join("mle.md").display());
+    eprintln!("{}", out.join("mle.md").display());
     Ok(())
 }
 
