@@ -84,6 +84,11 @@ impl Labels {
     }
 }
 
+/// Whether two names mean the same video: equal, or equal without folders and endings.
+pub fn same_video(one: &str, other: &str) -> bool {
+    one == other || stem(one) == stem(other)
+}
+
 /// File name without folders and ending.
 fn stem(name: &str) -> &str {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);

@@ -87,6 +87,13 @@ pub struct Operations {
     pub frames: Confusion,
 }
 
+impl Event {
+    /// True for the camera's trouble, which is no anomaly of the scene.
+    pub fn is_camera(&self) -> bool {
+        self.reason.starts_with(CAMERA_REASON)
+    }
+}
+
 impl Operations {
     /// Judges `events` (ranked, most unusual first) by the videos' labels; events of other videos are left out.
     pub fn judge(events: &[Event], videos: &[TruthVideo<'_>]) -> Self {
@@ -94,9 +101,7 @@ impl Operations {
         let mut flagged: Vec<Vec<bool>> =
             videos.iter().map(|video| vec![false; video.labels.len()]).collect();
         let mut judged = Vec::new();
-        for (index, event) in
-            events.iter().enumerate().filter(|(_, event)| !event.reason.starts_with(CAMERA_REASON))
-        {
+        for (index, event) in events.iter().enumerate().filter(|(_, event)| !event.is_camera()) {
             if let Some(which) = videos.iter().position(|video| video.video == event.video) {
                 let touches = touch(event, &mut truth);
                 let abnormal_share = mark(event, &videos[which], &mut flagged[which]);

@@ -24,7 +24,7 @@ mod scores;
 mod table;
 mod training;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,7 @@ pub use lists::{
     Labels, RegionWriter, parse_events, parse_labels, parse_latents, parse_regions, read_events, read_labels,
     read_latents, read_regions, write_events, write_labels, write_latents,
 };
+pub use lists::{parse_kinds, read_kinds};
 pub use scores::{ScoreWriter, Written};
 pub use training::TrainingWriter;
 
@@ -119,6 +120,9 @@ pub struct Region {
 pub struct Metrics {
     /// One for each metric and named protocol.
     pub figures: Vec<Figure>,
+    /// One for each kind of anomaly and named protocol, where kinds are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindFigure>,
 }
 
 impl Metrics {
@@ -163,6 +167,46 @@ pub struct Figure {
     /// What a reader must know: videos skipped, "own tracks, not comparable" …
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+/// How one kind of anomaly was found, against all normal frames.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KindFigure {
+    /// `vehicle`, `runner` …, or the name of a group of kinds.
+    pub kind: String,
+    /// Name of the protocol.
+    pub protocol: String,
+    /// Stretches of frames in which it is seen.
+    pub spans: u64,
+    /// Abnormal frames in which it is seen.
+    pub frames: u64,
+    /// Area under the ROC curve of its frames and all normal frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc: Option<f64>,
+    /// Share of normal frames that may be flagged, for `recall_at_fpr`.
+    pub fpr: f64,
+    /// Share of its frames that are flagged then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall_at_fpr: Option<f64>,
+    /// Share of its frames inside the run's events, that is by the run's own threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall_in_events: Option<f64>,
+    /// How many of its stretches an event of the run touches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spans_found: Option<u64>,
+}
+
+/// A row of `kinds.csv`: a stretch of frames in which one kind of anomaly is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindSpan {
+    /// The source's name.
+    pub video: String,
+    /// First frame, from 0.
+    pub start_frame: u64,
+    /// Last frame, inclusive.
+    pub end_frame: u64,
+    /// What it is.
+    pub kind: String,
 }
 
 /// How raw scores became the scores a figure was computed on.
@@ -226,6 +270,12 @@ pub struct LatentPoint {
 pub struct RunInfo {
     /// The command that made it: `scan`, `score`, `train`, `bench`.
     pub command: String,
+    /// The command line as it was typed, quoted for a POSIX shell, passwords left out; empty in older runs.
+    #[serde(default)]
+    pub command_line: String,
+    /// The folder it was typed in, from which relative paths count; empty in older runs.
+    #[serde(default)]
+    pub directory: String,
     /// vadis' version.
     pub version: String,
     /// Key of the system.
@@ -256,6 +306,13 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
+    /// Where a source's path leads from anywhere: relative paths count from [`RunInfo::directory`], unless nothing is
+    /// there and something is from here.
+    pub fn locate(&self, path: &str) -> PathBuf {
+        let there = Path::new(&self.directory).join(path);
+        if there.exists() || !Path::new(path).exists() { there } else { PathBuf::from(path) }
+    }
+
     /// Reads `run.json`.
     ///
     /// # Errors
@@ -271,6 +328,15 @@ impl RunInfo {
     pub fn write(&self, path: &Path) -> Result<(), RunError> {
         file::write_json(path, self)
     }
+}
+
+/// One argument of a POSIX shell command, quoted where it must be.
+pub fn shell_quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// The machine of a run.

@@ -9,10 +9,10 @@ use vadis_eval::metrics::{Edges, MetricError};
 use vadis_eval::normalise::{Normalisation, TrainingStatistics};
 use vadis_eval::operations::{Operations, TruthVideo, true_events};
 use vadis_eval::protocol::{
-    ContaminationError, EvalError, EvalOptions, Evaluation, EventRun, LabelledTable, Ladder, ScoreProtocol,
-    contaminated_subset, evaluate, ladder,
+    ContaminationError, EvalError, EvalOptions, Evaluation, EventRun, Kinds, LabelledTable, Ladder,
+    ScoreProtocol, contaminated_subset, evaluate, ladder,
 };
-use vadis_eval::run::{Decision, Event, Figure, ScoreRow, ScoreTable, VideoScores};
+use vadis_eval::run::{Decision, Event, Figure, KindFigure, KindSpan, ScoreRow, ScoreTable, VideoScores};
 
 type Labels = BTreeMap<String, Vec<u8>>;
 
@@ -419,4 +419,62 @@ proptest! {
         part.videos[0].rows.truncate(cut);
         prop_assert_eq!(&whole[..cut], &prepared(&part, &labels)[..]);
     }
+}
+
+fn span(video: &str, start_frame: u64, end_frame: u64, kind: &str) -> KindSpan {
+    KindSpan { video: video.to_owned(), start_frame, end_frame, kind: kind.to_owned() }
+}
+
+/// 100 normal frames scored 0..100, then a kind above all of them, then one in their middle.
+#[test]
+fn each_kind_is_set_against_the_normal_frames() {
+    let score = |frame: u64| match frame {
+        0..100 => frame as f64,
+        100..110 => 1000.0,
+        _ => 94.5,
+    };
+    let table = table(vec![video("a", 130, 5.0, score)]);
+    let labels = labels(&[("a", from(100, 130))]);
+    let raw = |name: &str| ScoreProtocol { name: name.to_owned(), ..ScoreProtocol::raw() };
+    let spans =
+        vec![span("a", 100, 109, "plain"), span("a", 90, 119, "hidden"), span("a", 120, 129, "hidden")];
+    let groups = vec![
+        ("both".to_owned(), vec!["plain".to_owned(), "hidden".to_owned()]),
+        ("absent".to_owned(), vec!["other".to_owned()]),
+    ];
+    let decision = Decision {
+        normalisation: "none".into(),
+        smoothing: "none".into(),
+        rule: "by hand".into(),
+        threshold: 500.0,
+    };
+    let events = [event("a", 98, 104, "the picture"), event("a", 115, 129, "camera: dark")];
+    let run = EventRun { events: &events, decision: &decision };
+    let of = |fpr: f64| {
+        let kinds = Kinds { spans: spans.clone(), groups: groups.clone(), fpr };
+        let options =
+            EvalOptions { paper: raw("paper"), causal: raw("causal"), kinds: Some(kinds), ..options() };
+        evaluate(&table, &labels, Some(run), &options).unwrap().metrics.kinds
+    };
+    let kinds = of(0.05);
+    let paper: Vec<&KindFigure> = kinds.iter().filter(|kind| kind.protocol == "paper").collect();
+    assert_eq!(kinds.len(), 2 * paper.len());
+    assert_eq!(paper.iter().map(|k| k.kind.as_str()).collect::<Vec<_>>(), ["hidden", "plain", "both"]);
+    let [hidden, plain, both] = paper[..] else { panic!("three rows") };
+    // Frames 90 to 99 are normal whatever the span says; 100 to 109 belong to both kinds.
+    assert_eq!((hidden.frames, plain.frames, both.frames), (30, 10, 30));
+    assert_eq!((hidden.spans, plain.spans), (2, 1));
+    assert_eq!(plain.auc, Some(1.0));
+    let expected = (10.0 * 100.0 + 20.0 * 95.0) / (30.0 * 100.0);
+    assert!((hidden.auc.unwrap() - expected).abs() < 1e-12, "{:?}", hidden.auc);
+    // Five of a hundred may be flagged: 95 to 99, so that 94.5 is just above the limit of 94.
+    assert_eq!((plain.recall_at_fpr, hidden.recall_at_fpr), (Some(1.0), Some(1.0)));
+    assert_eq!(of(0.04)[0].recall_at_fpr, Some(10.0 / 30.0));
+    assert_eq!((plain.recall_in_events, hidden.recall_in_events), (Some(0.5), Some(5.0 / 30.0)));
+    assert_eq!((plain.spans_found, hidden.spans_found), (Some(1), Some(1)), "camera trouble finds nothing");
+
+    let kinds = Kinds { spans: vec![span("b", 0, 1, "plain")], groups: Vec::new(), fpr: 0.05 };
+    let error =
+        evaluate(&table, &labels, None, &EvalOptions { kinds: Some(kinds), ..options() }).unwrap_err();
+    assert!(matches!(error, EvalError::KindOfUnknownVideo { .. }), "{error}");
 }

@@ -98,14 +98,15 @@ fn the_reason_says_which_where_and_how_unusual() {
     let fired: Vec<f64> = signal.scores.iter().enumerate().map(|(i, s)| wiggle(i) + 30.0 * s).collect();
     let place = vec![Some([0.1, 0.2]); calm.len()];
     let video = VideoSignal {
-        indicators: vec![("flow", &calm), ("local_reconstruction", &fired)],
+        indicators: vec![("flow", &calm), ("patch_error", &fired)],
         place: Some(&place),
         ..signal.of()
     };
     let events = find_events(&video, &EventConfig::new(threshold())).unwrap();
     assert_eq!(
         events[0].event.reason,
-        "local reconstruction, upper left: 9.3 deviations above the median; more than 99.9 % of the frames"
+        "in the upper left, clearly unlike what this camera usually shows there: \
+         9.3 deviations above the median, more than 99.9 % of the frames (patch error)"
     );
     assert!((events[0].deviations - 9.3).abs() < 1e-9);
 }

@@ -159,15 +159,20 @@ fn json_files_round_trip_and_keep_every_bit() {
         protocol,
         note: String::new(),
     };
-    let metrics = Metrics { figures: vec![figure.clone()] };
+    let metrics = Metrics { figures: vec![figure.clone()], kinds: Vec::new() };
     metrics.write(&path).unwrap();
     assert_eq!(Metrics::read(&path).unwrap(), metrics);
     figure.value = f64::NAN;
-    assert!(matches!(Metrics { figures: vec![figure] }.write(&path), Err(RunError::Figure { .. })));
+    assert!(matches!(
+        Metrics { figures: vec![figure], kinds: Vec::new() }.write(&path),
+        Err(RunError::Figure { .. })
+    ));
     assert_eq!(Metrics::read(&path).unwrap(), metrics, "a refused file replaced the good one");
 
     let info = RunInfo {
         command: "scan".into(),
+        command_line: "vadis scan eval.mp4 --set 'epochs=1 2'".into(),
+        directory: "/home/me".into(),
         version: "0.1.0".into(),
         system: "mle".into(),
         preset: "cpu".into(),
@@ -187,6 +192,27 @@ fn json_files_round_trip_and_keep_every_bit() {
     fs::write(&path, "{\"command\": 3}").unwrap();
     let error = RunInfo::read(&path).unwrap_err().to_string();
     assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn shell_arguments_stay_one_argument() {
+    assert_eq!(shell_quoted("a/b.mp4"), "a/b.mp4");
+    assert_eq!(shell_quoted("it's $HOME"), r"'it'\''s $HOME'");
+    assert_eq!(shell_quoted(""), "''");
+}
+
+#[test]
+fn kinds_are_read_with_or_without_their_places() {
+    let parse = |text: &str| parse_kinds(text.as_bytes(), Path::new("kinds.csv"));
+    let plain = parse("video,start_frame,end_frame,kind\na,3,9,vehicle\na,5,5,runner\n").unwrap();
+    assert_eq!(plain.len(), 2);
+    assert_eq!((plain[0].start_frame, plain[0].end_frame, plain[0].kind.as_str()), (3, 9, "vehicle"));
+    let placed = "video,start_frame,end_frame,kind,x,y,width,height\na,3,9,vehicle,1,2,3,4\n";
+    assert_eq!(parse(placed).unwrap(), plain[..1]);
+    let backwards = parse("video,start_frame,end_frame,kind\na,9,3,vehicle\n").unwrap_err().to_string();
+    assert!(backwards.contains("line 2") && backwards.contains("end_frame"), "{backwards}");
+    assert!(matches!(parse("video,start_frame,end_frame,kind\na,9"), Err(RunError::Fields { .. })));
+    assert!(matches!(parse("video,kind\n"), Err(RunError::MissingColumns { .. })));
 }
 
 #[test]

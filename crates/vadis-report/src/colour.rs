@@ -42,10 +42,14 @@ fn to_srgb_byte(linear: f64) -> u8 {
     (encoded * 255.0).round() as u8
 }
 
-/// How much of the picture a heat value covers, 0 to 1: nothing where there is no heat, most where it is full.
-/// The square root lifts faint heat, which would else be lost on a bright picture.
+/// Heat up to this covers nothing. A quarter of the scale is what one in a thousand of the usual pixels has, so this is
+/// everyday noise, which would only veil the picture.
+const EVERYDAY: u8 = 20;
+
+/// How much of the picture a heat value covers, 0 to 1: nothing where there is no more heat than every day, most where it
+/// is full. The square root lifts faint heat, which would else be lost on a bright picture.
 pub fn heat_opacity(value: u8) -> f32 {
-    0.85 * (f32::from(value) / 255.0).sqrt()
+    0.85 * (f32::from(value.saturating_sub(EVERYDAY)) / f32::from(255 - EVERYDAY)).sqrt()
 }
 
 /// The colour map as a CSS gradient from left to right.
@@ -72,7 +76,8 @@ mod tests {
 
     #[test]
     fn no_heat_covers_nothing() {
-        assert_eq!(heat_opacity(0), 0.0);
+        assert_eq!((heat_opacity(0), heat_opacity(EVERYDAY)), (0.0, 0.0));
+        assert!(heat_opacity(64) > 0.3, "what begins a region is seen");
         assert!(heat_opacity(255) <= 0.9);
     }
 }

@@ -109,7 +109,7 @@ fn chosen<'a>(signals: &'a [Signal], options: &OverlayOptions) -> Result<&'a Sig
 }
 
 fn source_of(run: &Run, video: &str) -> Result<Source, ReportError> {
-    let path = run.source(video).map_or_else(|| PathBuf::from(video), |s| PathBuf::from(&s.path));
+    let path = run.source(video).map_or_else(|| PathBuf::from(video), |s| run.info.locate(&s.path));
     let found = discover_path(&path)?;
     let named = found.iter().find(|s| s.name == video).or(found.first()).cloned();
     named.ok_or_else(|| ReportError::WhichVideo { wanted: Some(video.to_owned()), known: Vec::new() })

@@ -6,7 +6,6 @@ use std::path::Path;
 use vadis_eval::metrics::Edges;
 use vadis_eval::metrics::bootstrap::Bootstrap;
 use vadis_eval::normalise::{Normalisation, NormalisationKind};
-use vadis_eval::operations::CAMERA_REASON;
 use vadis_eval::protocol::{EvalError, EvalOptions, Evaluation, EventRun, ScoreProtocol, evaluate};
 use vadis_eval::run::{
     Event, Labels, LatentPoint, Metrics, RunError, RunInfo, ScoreTable, SourceInfo, TrainingLog, VideoScores,
@@ -51,7 +50,7 @@ impl Signal {
 
 /// True for an event that tells of the camera, not of the scene.
 pub(crate) fn is_trouble(event: &Event) -> bool {
-    event.reason.starts_with(CAMERA_REASON)
+    event.is_camera()
 }
 
 impl Run {

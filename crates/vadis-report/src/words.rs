@@ -70,15 +70,6 @@ pub(crate) fn figure(value: f64) -> String {
     if (0.0..=1.0).contains(&value) { format!("{value:.3}") } else { number(value) }
 }
 
-/// One argument of a POSIX shell command, quoted where it must be.
-pub(crate) fn shell(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,12 +96,5 @@ mod tests {
         assert_eq!(number(-0.000_000_41), "-4.10e-7");
         assert_eq!(number(f64::INFINITY), "–");
         assert_eq!(figure(0.93), "0.930");
-    }
-
-    #[test]
-    fn shell_arguments_stay_one_argument() {
-        assert_eq!(shell("a/b.mp4"), "a/b.mp4");
-        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(shell(""), "''");
     }
 }

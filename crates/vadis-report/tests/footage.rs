@@ -115,5 +115,5 @@ fn chapters_are_written_beside() {
     write_chapters(&events, "door", &out).unwrap();
     let text = std::fs::read_to_string(out).unwrap();
     assert!(text.starts_with("WEBVTT\n\n1\n00:00:"), "{text}");
-    assert!(text.contains(" --> ") && text.contains("#1 reconstruction"));
+    assert!(text.contains(" --> ") && text.contains("clearly unlike"));
 }

@@ -25,7 +25,7 @@ use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame, Mask};
 
 pub use error::SystemError;
-pub use model_file::{ModelInfo, load_model, save_model};
+pub use model_file::{ModelInfo, load_model, parse_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
 pub use projection::Projection;
 pub use session::{LogRow, Progress, Session};

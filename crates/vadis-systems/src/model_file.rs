@@ -50,11 +50,22 @@ fn text<T: Serialize>(value: &T) -> String {
 /// # Errors
 /// If the file is missing, damaged, or no model of a system known here.
 pub fn load_model(path: &Path) -> Result<(Box<dyn Model>, ModelInfo), SystemError> {
-    let file = WeightFile::load(path)?;
-    let system = metadata(&file, "system")?;
-    let info = serde_json::from_str(metadata(&file, "info")?)
+    from_weights(&WeightFile::load(path)?)
+}
+
+/// Reads a model from the bytes of its file. Memory is bounded by a few times their number.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn parse_model(bytes: &[u8]) -> Result<(Box<dyn Model>, ModelInfo), SystemError> {
+    from_weights(&WeightFile::from_bytes(bytes).map_err(|reason| SystemError::Model { reason })?)
+}
+
+fn from_weights(file: &WeightFile) -> Result<(Box<dyn Model>, ModelInfo), SystemError> {
+    let system = metadata(file, "system")?;
+    let info = serde_json::from_str(metadata(file, "info")?)
         .map_err(|e| SystemError::Model { reason: format!("its info: {e}") })?;
-    Ok((method(system)?.load(&file)?, info))
+    Ok((method(system)?.load(file)?, info))
 }
 
 /// A text of the file's metadata.

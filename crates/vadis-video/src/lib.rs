@@ -27,6 +27,8 @@ pub use frame::{Colour, Frame, Mask};
 pub use health::{HealthConfig, HealthMonitor, Trouble};
 pub use reader::{FrameFormat, FrameReader, ReadOptions, VideoInfo, probe};
 pub use resize::resize;
-pub use source::{Source, SourceKind, discover, discover_path, natural_cmp, sort_naturally};
+pub use source::{
+    Source, SourceKind, discover, discover_path, natural_cmp, sort_naturally, without_credentials,
+};
 pub use writer::{Codec, Timing, VideoWriter, WriterSpec};
 pub use zone::{Length, Zone, ZoneError};

@@ -133,8 +133,8 @@ fn split_digits(s: &str) -> (&str, &str) {
     (s[..end].trim_start_matches('0'), &s[end..])
 }
 
-/// The address with `user:password@` taken out.
-pub(crate) fn without_credentials(address: &str) -> String {
+/// The address with `user:password@` taken out; anything else as it is.
+pub fn without_credentials(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest[..host_end].rfind('@') {

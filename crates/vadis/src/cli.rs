@@ -58,6 +58,7 @@ Labels: `video,frame,label` as CSV, or one 0/1 a line for a single video, or .np
 Examples:
   vadis eval runs/tonight --labels labels.csv
   vadis eval scores.npy --labels labels.txt --ladder
+  vadis eval runs/scene --labels scene/labels.csv --kinds scene/kinds.csv
   vadis eval runs/ped2 --dataset ped2 --root /data/ped2")]
     Eval(EvalArgs),
     /// Rebuild the report of a run; several runs: side by side
@@ -223,6 +224,12 @@ pub(crate) struct EvalArgs {
     /// Pixel masks, a folder of pictures for each video: adds RBDC, TBDC and the pixel criterion
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) masks: Option<PathBuf>,
+    /// Where each kind of anomaly is seen, `video,start_frame,end_frame,kind`: adds AUC and recall by kind
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kinds: Option<PathBuf>,
+    /// Share of normal frames that may be flagged, for the recall by kind
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, requires = "kinds")]
+    pub(crate) fpr: f64,
     /// The same score under every normalisation, smoothing and edge rule
     #[arg(long)]
     pub(crate) ladder: bool,
@@ -281,9 +288,9 @@ pub(crate) enum DataCommand {
         /// One of its subsets
         #[arg(long, value_name = "SUBSET")]
         subset: Option<String>,
-        /// Count the frames of videos by decoding them (slow, exact)
+        /// Believe the containers of videos, and do not look into masks; without it, all is decoded
         #[arg(long)]
-        decode: bool,
+        quick: bool,
     },
     /// Make a synthetic street scene with labelled anomalies
     #[command(after_help = "\
@@ -329,6 +336,43 @@ Examples:
         #[arg(long)]
         every: bool,
         /// Everything random follows from it
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+    },
+    /// Thin labelled footage until a given share of its frames is abnormal
+    #[command(after_help = "\
+For the curve of AUC against contamination: an unsupervised system learns from the footage that it judges, so the
+footage is thinned before it learns. Frames are drawn at random; all those of the other class are kept. They are
+written without loss and with their own times, and labels.csv fits them.
+
+Examples:
+  vadis data subsample day.mp4 --labels day.labels.csv --contamination 0.1 -o day-10
+  vadis scan day-10/videos -o runs/day-10 && vadis eval runs/day-10 --labels day-10/labels.csv
+
+UCSD Ped2, training and test clips pooled; trained on the subsample, measured on every frame of the test clips:
+  vadis data subsample Train Test/Test0?? --dataset ped2 --root . --contamination 0.1 -o pool-10
+  vadis scan pool-10/videos -o runs/pool-10
+  vadis score -m runs/pool-10/model.safetensors Test/Test0?? -o runs/test-10
+  vadis eval runs/test-10 --dataset ped2 --root .")]
+    Subsample {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// Frame labels of every source, 1 is abnormal
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "dataset")]
+        labels: Option<PathBuf>,
+        /// Take labels from a benchmark's own files; its training clips are normal
+        #[arg(long, value_name = "NAME", conflicts_with = "labels", requires = "root")]
+        dataset: Option<String>,
+        /// Where that benchmark lies
+        #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+        root: Option<PathBuf>,
+        /// Folder to write: videos/, labels.csv, kept.csv (which frame came from where)
+        #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: PathBuf,
+        /// Share of abnormal frames, from 0 to below 1
+        #[arg(long, value_name = "SHARE")]
+        contamination: f64,
+        /// Which frames are drawn follows from it
         #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
     },

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::SystemTime;
 
-use vadis_eval::run::Machine;
+use vadis_eval::run::{Machine, shell_quoted};
+use vadis_video::without_credentials;
 
 /// This machine, as a run records it.
 pub fn describe(device: &str) -> Machine {
@@ -48,6 +49,18 @@ pub fn peak_mib() -> Option<f64> {
     let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// The command line of this process as it was typed, quoted for a POSIX shell; passwords of addresses are left out.
+pub fn command_line() -> String {
+    let arguments = std::env::args_os().skip(1);
+    let words = arguments.map(|a| shell_quoted(&without_credentials(&a.to_string_lossy())));
+    std::iter::once("vadis".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The folder that relative paths count from; empty where there is none any more.
+pub fn directory() -> String {
+    std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default()
 }
 
 /// Now, RFC 3339, UTC, to the second.

@@ -19,6 +19,41 @@ pub fn place_in_words([x, y]: [f32; 2]) -> &'static str {
     WORDS[third(y)][third(x)]
 }
 
+/// A part of the picture as a sentence has it.
+fn preposition(place: &'static str) -> String {
+    match place {
+        "top" | "bottom" => format!("at the {place}"),
+        "left" | "right" => format!("on the {place}"),
+        _ => format!("in the {place}"),
+    }
+}
+
+/// How unusual, in a word; events begin at about three deviations.
+fn degree(deviations: f64) -> &'static str {
+    match deviations {
+        d if d < 5.0 => "somewhat",
+        d if d < 15.0 => "clearly",
+        _ => "very",
+    }
+}
+
+/// What an indicator means to somebody who watches the footage.
+fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
+    let mostly = place.as_ref().map_or_else(String::new, |place| format!(", most of all {place}"));
+    match (indicator, place) {
+        ("local_pcc" | "patch_error" | "standardised_error" | "patch_residual", Some(place)) => {
+            format!("{place}, {degree} unlike what this camera usually shows there")
+        }
+        ("foreground_pcc", _) => {
+            format!("what stands before the background is {degree} unlike what is usual here{mostly}")
+        }
+        ("flow" | "motion" | "frame_diff", _) => {
+            format!("the movement is {degree} unlike what is usual here{mostly}")
+        }
+        _ => format!("the whole picture is {degree} unlike the usual{mostly}"),
+    }
+}
+
 /// The reason of camera trouble.
 pub(super) fn camera(trouble: &str) -> String {
     format!("camera: {trouble}")
@@ -38,24 +73,22 @@ impl<'a> Explainer<'a> {
         Self { signal, threshold, usual }
     }
 
-    /// `reconstruction, upper left: 9.3 deviations above the median; more than 99.7 % of the frames`.
+    /// What is unusual, where, how much, and by which indicator: `in the upper left, clearly unlike what
+    /// this camera usually shows there: 9.3 deviations above the median, more than 99.7 % of the frames (local pcc)`.
     pub(super) fn anomaly(&self, frames: RangeInclusive<usize>, peak: usize) -> String {
-        let mut reason = self.fired(frames).replace('_', " ");
-        if let Some(place) = self.signal.place.and_then(|places| places[peak]) {
-            reason.push_str(", ");
-            reason.push_str(place_in_words(place));
-        }
+        let fired = self.fired(frames);
+        let place = self.signal.place.and_then(|places| places[peak]).map(place_in_words);
         let score = self.signal.smoothed[peak];
         let deviations = self.threshold.deviations(score);
-        if deviations > 0.0 {
-            reason.push_str(&format!(": {deviations:.1} deviations above the median"));
-        } else {
-            reason.push_str(": above the threshold");
-        }
+        let amount = match deviations {
+            d if d > 0.0 => format!("{d:.1} deviations above the median"),
+            _ => "above the threshold".to_owned(),
+        };
         // the footage includes the event, so nothing is above all of it
-        let share = self.threshold.share_below(score).min(0.999);
-        reason.push_str(&format!("; more than {:.1} % of the frames", share * 100.0));
-        reason
+        let share = self.threshold.share_below(score).min(0.999) * 100.0;
+        let what = sight(fired, degree(deviations), place.map(preposition));
+        let indicator = fired.replace('_', " ");
+        format!("{what}: {amount}, more than {share:.1} % of the frames ({indicator})")
     }
 
     /// The indicator whose mean over the event is the most of its own deviations above its own median.

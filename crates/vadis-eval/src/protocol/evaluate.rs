@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::prepare::stated_smoothing;
 use super::sanity::sanity_rows;
 use super::{
-    EvalError, LabelledTable, Ladder, LadderRow, PreparedVideo, SanityRow, ScoreProtocol, ladder, prepare,
+    EvalError, Kinds, LabelledTable, Ladder, LadderRow, PreparedVideo, SanityRow, ScoreProtocol, ladder,
+    prepare,
 };
 use crate::metrics::bootstrap::{Bootstrap, Interval, Intervals};
 use crate::metrics::{
@@ -13,7 +14,7 @@ use crate::metrics::{
 };
 use crate::normalise::TrainingStatistics;
 use crate::operations::{Operations, TruthVideo};
-use crate::run::{Decision, Event, Figure, Metrics, Protocol, ScoreTable};
+use crate::run::{Decision, Event, Figure, KindFigure, Metrics, Protocol, ScoreTable};
 
 /// What [`evaluate`] computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct EvalOptions {
     pub seed: u64,
     /// Accept labels of frames and videos that have no score.
     pub allow_unscored: bool,
+    /// Judge each kind of anomaly by itself.
+    pub kinds: Option<Kinds>,
 }
 
 impl EvalOptions {
@@ -51,6 +54,7 @@ impl EvalOptions {
             sanity_columns: Vec::new(),
             seed: 0,
             allow_unscored: false,
+            kinds: None,
         }
     }
 }
@@ -117,8 +121,9 @@ pub fn evaluate(
     let mut metrics = Metrics::default();
     let mut protocols = Vec::with_capacity(2);
     for protocol in [&options.paper, &options.causal] {
-        let (figures, report) = under_protocol(&joined, protocol, options)?;
+        let (figures, kinds, report) = under_protocol(&joined, protocol, events.map(|e| e.events), options)?;
         metrics.figures.extend(figures);
+        metrics.kinds.extend(kinds);
         protocols.push(report);
     }
     let operations = events.map(|run| (judge(&joined, run.events), run.decision));
@@ -142,9 +147,13 @@ pub fn evaluate(
 fn under_protocol(
     table: &LabelledTable<'_>,
     protocol: &ScoreProtocol,
+    events: Option<&[Event]>,
     options: &EvalOptions,
-) -> Result<(Vec<Figure>, ProtocolReport), EvalError> {
+) -> Result<(Vec<Figure>, Vec<KindFigure>, ProtocolReport), EvalError> {
     let prepared = prepare(table, protocol)?;
+    let kinds = options.kinds.as_ref();
+    let kinds =
+        kinds.map(|k| k.figures(table, &prepared, protocol.edges, &protocol.name, events)).transpose()?;
     let videos: Vec<LabelledVideo<'_>> = prepared.iter().map(PreparedVideo::labelled).collect();
     let edges = protocol.edges;
     let ranking = Ranking::pooled(&videos, edges)?;
@@ -156,7 +165,7 @@ fn under_protocol(
     let sheet = Sheet { protocol: &stated, intervals: intervals.as_ref() };
     let figures = sheet.figures(&ranking.figures(), &macro_auc, separation, &curves);
     let report = ProtocolReport { protocol: stated, curves, separation, videos: macro_auc.videos, intervals };
-    Ok((figures, report))
+    Ok((figures, kinds.unwrap_or_default(), report))
 }
 
 /// Makes the figures of one protocol.

@@ -7,12 +7,14 @@
 
 mod contamination;
 mod evaluate;
+mod kinds;
 mod ladder;
 mod prepare;
 mod sanity;
 
 pub use contamination::{ContaminationError, contaminated_subset};
 pub use evaluate::{EvalOptions, Evaluation, EventRun, ProtocolReport, evaluate};
+pub use kinds::Kinds;
 pub use ladder::{Ladder, LadderRow, ladder};
 pub use prepare::{LabelledTable, PreparedVideo, prepare};
 pub use sanity::SanityRow;
@@ -155,6 +157,14 @@ pub enum EvalError {
         smoothing: String,
         /// What the smoothing says.
         source: SmoothError,
+    },
+    /// Kinds are given of a video that is not evaluated.
+    #[error("`{video}`, in which a {kind} is said to be seen, is not among the scored and labelled videos")]
+    KindOfUnknownVideo {
+        /// The kinds' video.
+        video: String,
+        /// What is seen in it.
+        kind: String,
     },
     /// The causal protocol uses something that no live camera has.
     #[error("the causal protocol may not use `{what}`, which looks ahead")]

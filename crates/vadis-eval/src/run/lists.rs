@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::file::{PartFile, csv_writer, open, write_whole};
 use super::table::{FrameStep, Row, Table, VideoOrder, number};
-use super::{Event, LatentPoint, Region, RunError};
+use super::{Event, KindSpan, LatentPoint, Region, RunError};
 
 const EVENT: [&str; 8] =
     ["video", "start_frame", "end_frame", "start_s", "end_s", "peak_frame", "peak_score", "reason"];
 const REGION: [&str; 7] = ["video", "frame", "x", "y", "width", "height", "score"];
 const LATENT: [&str; 5] = ["video", "frame", "x", "y", "group"];
+const KIND: [&str; 4] = ["video", "start_frame", "end_frame", "kind"];
 const LABEL: [&str; 3] = ["video", "frame", "label"];
 
 /// The labels of each video by name: 0 or 1 for each frame, from frame 0.
@@ -192,6 +193,42 @@ pub fn write_latents(path: &Path, points: &[LatentPoint]) -> Result<(), RunError
         Ok([point.video.clone(), point.frame.to_string(), x, y, point.group.to_string()])
     });
     write_rows(path, LATENT, rows)
+}
+
+/// Reads `kinds.csv`, as a synthetic scene and inserted anomalies have it; further columns are not looked at.
+///
+/// # Errors
+/// Anything that is not a whole, clean table; a stretch that ends before it begins.
+pub fn read_kinds(path: &Path) -> Result<Vec<KindSpan>, RunError> {
+    parse_kinds(open(path)?, path)
+}
+
+/// As [`read_kinds`], from anything that can be read; `name` is what errors call it.
+///
+/// # Errors
+/// As [`read_kinds`].
+pub fn parse_kinds(input: impl Read, name: &Path) -> Result<Vec<KindSpan>, RunError> {
+    let mut spans = Vec::new();
+    each_row(input, name, &KIND, |row, [video, start, end, kind]| {
+        let (video, kind) = (row.text(video).to_owned(), row.text(kind).trim().to_owned());
+        let (start_frame, end_frame) = (row.whole(start)?, row.whole(end)?);
+        let wrong = |column: &str, value: String, expected| RunError::Value {
+            path: name.to_owned(),
+            line: row.line,
+            column: column.to_owned(),
+            value,
+            expected,
+        };
+        if end_frame < start_frame {
+            return Err(wrong("end_frame", end_frame.to_string(), "a frame not before start_frame"));
+        }
+        if kind.is_empty() {
+            return Err(wrong("kind", kind, "a name"));
+        }
+        spans.push(KindSpan { video, start_frame, end_frame, kind });
+        Ok(())
+    })?;
+    Ok(spans)
 }
 
 /// Reads `labels.csv`: each video's frames from 0, none left out.

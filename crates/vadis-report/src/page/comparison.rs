@@ -36,6 +36,7 @@ pub(crate) fn comparison(runs: &[Named], options: &ReportOptions) -> String {
         }
         main {
             section id="figures" { h2 { "Figures" } (table(runs)) }
+            @if let Some(body) = super::gap::section(runs) { section id="learning" { (body) } }
             section id="timeline" { (timelines(runs, options)) }
         }
         (footer(env!("CARGO_PKG_VERSION")))
@@ -43,7 +44,7 @@ pub(crate) fn comparison(runs: &[Named], options: &ReportOptions) -> String {
     page(&format!("{title} side by side · vadis"), &body)
 }
 
-/// Columns of the table: metric and protocol, in the order of [`METRICS`], as far as any run has them.
+/// Rows of figures: metric and protocol, in the order of [`METRICS`], as far as any run has them.
 fn columns(runs: &[Named]) -> Vec<(&'static str, String)> {
     let figures = || runs.iter().filter_map(|r| r.run.metrics.as_ref()).flat_map(|m| &m.figures);
     METRICS
@@ -57,37 +58,35 @@ fn columns(runs: &[Named]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
+/// Runs in columns: there are few of them, and many figures.
 fn table(runs: &[Named]) -> Markup {
-    let columns = columns(runs);
+    let facts: [(&str, fn(&Run) -> String); 7] = [
+        ("system", |run| run.info.system.clone()),
+        ("preset", |run| run.info.preset.clone()),
+        ("seed", |run| run.info.seed.to_string()),
+        ("footage", |run| duration(run.footage_s())),
+        ("events", |run| run.events.iter().filter(|e| !is_trouble(e)).count().to_string()),
+        ("time", |run| duration(run.info.seconds.iter().map(|(_, s)| s).sum())),
+        ("memory", |run| {
+            run.info.peak_mib.map_or("–".to_owned(), |m| format!("{} MiB", count(m.max(0.0) as u64)))
+        }),
+    ];
     html! {
-        div.wide { table {
-            thead { tr {
-                th scope="col" { "run" } th scope="col" { "system" } th.n scope="col" { "seed" } th.n scope="col" { "footage" }
-                th.n scope="col" { "events" } th.n scope="col" { "time" } th.n scope="col" { "memory" }
-                @for (metric, protocol) in &columns { th.n scope="col" { (metric_name(metric)) small { (protocol) } } }
-            } }
-            tbody { @for named in runs { (row(runs, named, &columns)) } }
-        } }
-    }
-}
-
-fn row(runs: &[Named], named: &Named, columns: &[(&str, String)]) -> Markup {
-    let run = &named.run;
-    let seconds: f64 = run.info.seconds.iter().map(|(_, s)| s).sum();
-    html! {
-        tr {
-            th scope="row" { (named.name) }
-            td { (run.info.system) small { (run.info.preset) } }
-            td.n { (run.info.seed) }
-            td.n { (duration(run.footage_s())) }
-            td.n { (run.events.iter().filter(|e| !is_trouble(e)).count()) }
-            td.n { (duration(seconds)) }
-            td.n { (run.info.peak_mib.map_or("–".to_owned(), |m| format!("{} MiB", count(m.max(0.0) as u64)))) }
-            @for (metric, protocol) in columns {
-                @let value = find(run, metric, protocol);
-                td.n.best[value.is_some_and(|f| is_best(runs, f))] { @if let Some(f) = value { (cell(f)) } @else { "–" } }
+        div.wide { table.compare {
+            thead { tr { td {} @for named in runs { th.n scope="col" { (named.name) } } } }
+            tbody {
+                @for (name, value) in facts { tr { th scope="row" { (name) } @for named in runs { td.n { (value(&named.run)) } } } }
+                @for (metric, protocol) in columns(runs) {
+                    tr {
+                        th scope="row" { (metric_name(metric)) small { (protocol) } }
+                        @for named in runs {
+                            @let value = find(&named.run, metric, &protocol);
+                            td.n.best[value.is_some_and(|f| is_best(runs, f))] { @if let Some(f) = value { (cell(f)) } @else { "–" } }
+                        }
+                    }
+                }
             }
-        }
+        } }
     }
 }
 

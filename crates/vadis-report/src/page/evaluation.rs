@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use vadis_eval::metrics::{Confusion, Curves};
 use vadis_eval::operations::Operations;
 use vadis_eval::protocol::{EvalError, Evaluation, LadderRow, ProtocolReport, SanityRow};
-use vadis_eval::run::{Figure, Protocol};
+use vadis_eval::run::{Figure, KindFigure, Protocol};
 
 use crate::plot::{Chart, Layer, Range, confusion};
 use crate::run::Run;
-use crate::words::{duration, figure, number};
+use crate::words::{count, duration, figure, number};
 
 /// Colours of the protocols' curves: the first solid, the others dotted.
 const LINES: [(&str, &str); 2] = [("s-main", "k-main"), ("s-second", "k-second")];
@@ -18,7 +18,7 @@ const LINES: [(&str, &str); 2] = [("s-main", "k-main"), ("s-second", "k-second")
 /// What evaluating came to, where there were labels.
 type Outcome<'a> = Option<&'a Result<Evaluation, EvalError>>;
 
-pub(crate) fn section(outcome: Outcome<'_>, figures: &[Figure]) -> Option<Markup> {
+pub(crate) fn section(run: &Run, outcome: Outcome<'_>, figures: &[Figure]) -> Option<Markup> {
     let evaluation = outcome.and_then(|o| o.as_ref().ok());
     if figures.is_empty() && outcome.is_none() {
         return None;
@@ -33,6 +33,7 @@ pub(crate) fn section(outcome: Outcome<'_>, figures: &[Figure]) -> Option<Markup
             @if let Some(operations) = &evaluation.operations { (in_practice(operations)) }
         }
         (figure_tables(figures))
+        @if let Some(metrics) = &run.metrics { (kinds(&metrics.kinds)) }
         @if let Some(evaluation) = evaluation {
             (sanity(&evaluation.sanity))
             @if let Some(rows) = &evaluation.ladder { (ladder(rows)) }
@@ -294,6 +295,26 @@ pub(crate) fn metric_name(metric: &str) -> String {
         other => return other.replace('_', " "),
     }
     .to_owned()
+}
+
+/// What is found of each kind of anomaly.
+fn kinds(rows: &[KindFigure]) -> Markup {
+    let shown = |value: Option<f64>| value.map_or("–".to_owned(), figure);
+    let Some(first) = rows.first() else { return html! {} };
+    html! {
+        h3 { "By kind of anomaly" }
+        div.wide { table {
+            thead { tr { th scope="col" { "kind" } th scope="col" { "protocol" } th.n scope="col" { "frames" } th.n scope="col" { "AUC" }
+                th.n scope="col" { "recall" small { "at " (number(100.0 * first.fpr)) " % false positives" } }
+                th.n scope="col" { "recall" small { "inside events" } } th.n scope="col" { "stretches found" } } }
+            tbody { @for row in rows { tr {
+                th scope="row" { (row.kind.replace('_', " ")) } td { (row.protocol) } td.n { (count(row.frames)) }
+                @for value in [row.auc, row.recall_at_fpr, row.recall_in_events] { td.n { (shown(value)) } }
+                td.n { @if let Some(found) = row.spans_found { (found) " of " (row.spans) } @else { "–" } }
+            } } }
+        } }
+        p.foot { "Each kind's frames against all frames labelled normal." }
+    }
 }
 
 fn sanity(rows: &[SanityRow]) -> Markup {

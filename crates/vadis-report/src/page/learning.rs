@@ -67,10 +67,16 @@ fn maps(run: &Run) -> Markup {
     html! {
         p.lead { "Each dot is a frame, placed so that frames the system sees as alike lie close together." }
         div.charts {
-            (by_group(&points).render())
-            @if labelled { (by_label(run, &points).render()) }
+            (by_group(&points, "Map of the frames, by group of event".to_owned()).render())
+            @if labelled { (by_label(run, &points, "The same, by label".to_owned()).render()) }
         }
     }
+}
+
+/// One run's map for a page of several: by label where labels are known, else by group of event.
+pub(super) fn latent_map(run: &Run, title: String) -> Chart {
+    let points = thinned(&run.latents);
+    if run.labels.is_empty() { by_group(&points, title) } else { by_label(run, &points, title) }
 }
 
 /// Every frame of an event as far as there is room, the others evenly thinned.
@@ -84,26 +90,36 @@ fn thinned(latents: &[LatentPoint]) -> Vec<&LatentPoint> {
 }
 
 fn map(
-    title: &str,
+    title: String,
     description: String,
     points: &[&LatentPoint],
     layers: Vec<Layer>,
     legend: Vec<(String, String)>,
 ) -> Chart {
     Chart {
-        title: title.to_owned(),
+        title,
         description,
         x_label: "first direction".to_owned(),
         y_label: "second direction".to_owned(),
-        x: Range::of(points.iter().map(|p| p.x)).padded(0.03),
-        y: Range::of(points.iter().map(|p| p.y)).padded(0.03),
+        x: central(points.iter().map(|p| p.x)).padded(0.04),
+        y: central(points.iter().map(|p| p.y)).padded(0.04),
         ticks: false,
         layers,
         legend,
     }
 }
 
-fn by_group(points: &[&LatentPoint]) -> Chart {
+/// The range of all but the farthest few, which are drawn on the edge: one lone frame would press all others into a spot.
+fn central(values: impl Iterator<Item = f64>) -> Range {
+    const FARTHEST: f64 = 0.01;
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at =
+        |share: f64| sorted.get((share * sorted.len().saturating_sub(1) as f64).round() as usize).copied();
+    Range::of([at(FARTHEST), at(1.0 - FARTHEST)].into_iter().flatten())
+}
+
+fn by_group(points: &[&LatentPoint], title: String) -> Chart {
     let mut groups: BTreeMap<u32, Vec<(f64, f64)>> = BTreeMap::new();
     for point in points {
         groups.entry(point.group.min(COLOURS + 1)).or_default().push((point.x, point.y));
@@ -113,7 +129,7 @@ fn by_group(points: &[&LatentPoint]) -> Chart {
         format!("{} frames, {} groups of events", points.len(), groups.keys().filter(|g| **g > 0).count());
     let layers =
         groups.into_iter().map(|(g, points)| Layer::Dots { class: format!("g{g}"), points }).collect();
-    map("Map of the frames, by group of event", described, points, layers, legend)
+    map(title, described, points, layers, legend)
 }
 
 fn group_name(group: u32) -> String {
@@ -124,7 +140,7 @@ fn group_name(group: u32) -> String {
     }
 }
 
-fn by_label(run: &Run, points: &[&LatentPoint]) -> Chart {
+fn by_label(run: &Run, points: &[&LatentPoint], title: String) -> Chart {
     let known: BTreeSet<&str> = run.labels.keys().map(String::as_str).collect();
     let abnormal = abnormal_frames(run);
     let (strange, rest): (Vec<_>, Vec<_>) = points
@@ -139,7 +155,7 @@ fn by_label(run: &Run, points: &[&LatentPoint]) -> Chart {
     ];
     let legend = [("k-g0", "labelled normal"), ("k-truth-dot", "labelled abnormal")];
     let legend = legend.map(|(class, name)| (class.to_owned(), name.to_owned())).to_vec();
-    map("The same, by label", described, points, layers, legend)
+    map(title, described, points, layers, legend)
 }
 
 /// Frames labelled abnormal, by the frame numbers of `scores.csv`.

@@ -6,6 +6,7 @@
 mod comparison;
 mod evaluation;
 mod events;
+mod gap;
 mod header;
 mod learning;
 mod protocol;
@@ -39,7 +40,7 @@ pub(crate) fn report(
         ("timeline", "Timeline", timelines::section(run, &signals, options)),
         ("events", "Events", events::section(run, gallery, options)),
         ("trouble", "Camera", events::trouble(run, gallery)),
-        ("accuracy", "Accuracy", evaluation::section(evaluation, figures)),
+        ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
         ("learning", "Learning", learning::section(run)),
         ("protocol", "Protocol", protocol::section(run)),
     ];

@@ -1,17 +1,17 @@
 //! How the result came about, in words, so that another can get the same.
 
 use maud::{Markup, html};
-use vadis_eval::run::Decision;
+use vadis_eval::run::{Decision, shell_quoted as shell};
 
 use crate::run::Run;
-use crate::words::{count, duration, number, shell};
+use crate::words::{count, duration, number};
 
 pub(crate) fn section(run: &Run) -> Option<Markup> {
     let info = &run.info;
     Some(html! {
         h2 { "How this was made" }
         dl.protocol {
-            (entry("Command", &html! { code { (command(run)) } }))
+            (entry("Command", &html! { code { (command(run)) } @if !info.directory.is_empty() { " in " code { (info.directory) } } }))
             (entry("System", &html! { (info.system) ", preset " (info.preset) ", seed " (info.seed) }))
             @if let Some(decision) = &info.decision { (decision_words(decision)) }
             @if let Some(heat) = &info.heat {
@@ -32,8 +32,12 @@ fn entry(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
+/// As it was typed; for older runs, which do not say, what is known of it.
 fn command(run: &Run) -> String {
     let info = &run.info;
+    if !info.command_line.is_empty() {
+        return info.command_line.clone();
+    }
     let mut words = vec!["vadis".to_owned(), info.command.clone()];
     words.extend(info.sources.iter().take(4).map(|s| shell(&s.path)));
     if info.sources.len() > 4 {

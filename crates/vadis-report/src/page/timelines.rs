@@ -16,6 +16,9 @@ const MOST_TIMELINES: usize = 60;
 const MOST_ROWS: usize = 2000;
 /// Slices of time over all timelines.
 const MOST_BUCKETS: usize = 24_000;
+/// Share of the frames whose score is sure to be seen, and how far above it and the threshold the axis reaches at most.
+const COMMON: f64 = 0.97;
+const HEADROOM: f64 = 1.8;
 
 pub(crate) fn section(run: &Run, signals: &[Signal], options: &ReportOptions) -> Option<Markup> {
     let shown: Vec<&Signal> = signals.iter().filter(|s| !s.times.is_empty()).collect();
@@ -63,16 +66,22 @@ fn by_importance(run: &Run, signals: &[&Signal]) -> Vec<usize> {
     order
 }
 
-/// One vertical axis for all, so that videos compare; the highest thousandth of raw scores may be cut off, or a lone
-/// spike would press everything else to the floor.
+/// One vertical axis for all, so that videos compare. The highest scores may be cut off, or a lone peak would press
+/// everything else to the floor: what is far above both the threshold and all but a few frames is drawn at the top.
 pub(crate) fn shared_range(signals: &[&Signal], threshold: Option<f64>) -> Range {
     let mut raw: Vec<f64> =
         signals.iter().flat_map(|s| s.raw.iter().copied()).filter(|v| v.is_finite()).collect();
     raw.sort_by(f64::total_cmp);
     let quantile = |q: f64| raw.get(((raw.len() as f64 - 1.0) * q).max(0.0) as usize).copied();
-    let smooth = signals.iter().flat_map(|s| s.smooth.iter().copied());
+    let mut smooth: Vec<f64> =
+        signals.iter().flat_map(|s| s.smooth.iter().copied()).filter(|v| v.is_finite()).collect();
+    smooth.sort_by(f64::total_cmp);
     let ends = [quantile(0.001), quantile(0.999), threshold].into_iter().flatten();
-    let range = Range::of(ends.chain(smooth));
+    let range = Range::of(ends.chain(smooth.iter().copied()));
+    let common = smooth.get((smooth.len().saturating_sub(1) as f64 * COMMON) as usize).copied();
+    let enough = [common, threshold].into_iter().flatten().map(|v| range.low + HEADROOM * (v - range.low));
+    let high = enough.reduce(f64::max).map_or(range.high, |enough| range.high.min(enough));
+    let range = Range::new(range.low, high);
     Range { high: range.high + 0.06 * (range.high - range.low), ..range }
 }
 
@@ -85,7 +94,7 @@ fn explain(run: &Run) -> String {
         other => format!("smoothed ({other})"),
     };
     format!(
-        "The anomaly score, {smoothing}; higher is stranger. Above the dashed line ({}) it counts as an event. Tap an event to see it.",
+        "The anomaly score, {smoothing}; higher is stranger. Above the dashed line ({}) it counts as an event. Lone peaks may be cut off at the top. Tap an event to see it.",
         decision.rule
     )
 }

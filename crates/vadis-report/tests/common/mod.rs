@@ -136,7 +136,8 @@ impl FakeRun {
                 let rows = &scores.videos[v].rows;
                 let (first, last) = (start as usize, (end as usize + 3).min(rows.len() - 1));
                 let peak = rows[first..=last].iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
-                let place = ["upper left", "middle", "lower right", "left"][start as usize % 4];
+                let place = ["in the upper left", "in the centre", "in the lower right", "on the left"]
+                    [start as usize % 4];
                 Event {
                     video: self.videos[v].0.clone(),
                     start_frame: rows[first].frame,
@@ -146,8 +147,10 @@ impl FakeRun {
                     peak_frame: peak.frame,
                     peak_score: peak.score,
                     reason: format!(
-                        "reconstruction, {place}: {:.1} deviations above the median, more than 99.{} % of the frames",
-                        peak.score / 0.012, start % 10
+                        "{place}, clearly unlike what this camera usually shows there: {:.1} deviations \
+                         above the median, more than 99.{} % of the frames (reconstruction)",
+                        peak.score / 0.012,
+                        start % 10
                     ),
                 }
             })
@@ -261,6 +264,8 @@ impl FakeRun {
         });
         RunInfo {
             command: "scan".to_owned(),
+            command_line: "vadis scan /footage/eval.mp4 --set epochs=8".to_owned(),
+            directory: "/home/me".to_owned(),
             version: "0.1.0".to_owned(),
             system: "mle".to_owned(),
             preset: "cpu".to_owned(),

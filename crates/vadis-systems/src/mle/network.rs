@@ -28,15 +28,20 @@ impl Autoencoder {
         device: &Device,
         rng: &mut impl Rng,
     ) -> Result<Self, NnError> {
-        let (encoder, decoder) = plans(config, format).map_err(|e| NnError::Setting {
-            key: "size",
-            value: e.to_string(),
-            expected: "a network that fits the input",
-        })?;
+        let (encoder, decoder) = checked_plans(config, format)?;
         Ok(Self {
             encoder: Segment::new(&encoder, device, rng),
             decoder: Segment::new(&decoder, device, rng),
         })
+    }
+
+    /// How many values the network of these settings has.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::new`].
+    pub fn parameter_count(config: &MleConfig, format: InputFormat) -> Result<usize, NnError> {
+        let (encoder, decoder) = checked_plans(config, format)?;
+        Ok(encoder.parameter_count().saturating_add(decoder.parameter_count()))
     }
 
     /// Latents and reconstructions.
@@ -109,6 +114,14 @@ impl Frozen {
         let y = self.decoder.run(&z, batch).map_err(wrong)?;
         Ok((z, y))
     }
+}
+
+fn checked_plans(config: &MleConfig, format: InputFormat) -> Result<(Plan, Plan), NnError> {
+    plans(config, format).map_err(|e| NnError::Setting {
+        key: "size",
+        value: e.to_string(),
+        expected: "a network that fits the input",
+    })
 }
 
 fn plans(config: &MleConfig, format: InputFormat) -> Result<(Plan, Plan), PlanError> {

@@ -114,10 +114,17 @@ impl MleModel {
             variance: array("reference.variance", 1)?[0],
             patch: config.patch,
         };
+        // A file of a few bytes may name a network of gigabytes: its own size decides, before anything is built.
+        let weights = || file.tensors.iter().filter(|(name, _)| !name.starts_with("reference."));
+        let there: usize = weights().map(|(_, (_, values))| values.len()).sum();
+        let needed = Autoencoder::parameter_count(&config, format)?;
+        if there != needed {
+            let reason = format!("it has {there} weights, its settings ask for {needed}");
+            return Err(SystemError::Model { reason });
+        }
         let device = burn::tensor::Device::default();
         let network = Autoencoder::new(&config, format, &device, &mut ChaCha8Rng::seed_from_u64(0))?;
-        let weights = file.tensors.iter().filter(|(name, _)| !name.starts_with("reference."));
-        let named = weights.map(|(name, (shape, values))| NamedTensor {
+        let named = weights().map(|(name, (shape, values))| NamedTensor {
             name: name.clone(),
             shape: shape.clone(),
             values: values.clone(),

@@ -101,7 +101,7 @@ fn make(folder: &Path, extension: &str, options: &[&str]) -> Vec<u8> {
 }
 
 /// One or two of: bytes changed, cut short, a run overwritten, taken out, doubled, or taken from another file.
-fn mutate(bytes: &[u8], donor: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
+pub(crate) fn mutate(bytes: &[u8], donor: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..rng.random_range(1..=2) {
         if bytes.len() < 2 {

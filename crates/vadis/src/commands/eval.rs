@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use vadis::Failure;
-use vadis::data::{Dataset, OpenOptions, Split, labels::read_labels};
+use vadis::data::labels::{read_labels, same_video};
+use vadis::data::{Dataset, OpenOptions, Split};
 use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
 use vadis::eval::metrics::Edges;
 use vadis::eval::normalise::TrainingStatistics;
-use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, ScoreProtocol, evaluate};
-use vadis::eval::run::{Figure, Protocol, RunInfo, ScoreTable, read_events, write_labels};
+use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
+use vadis::eval::run::{
+    Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
+};
 use vadis::eval::smooth::{Smoothing, SmoothingKind, SmoothingSpec};
 use vadis::report::{ReportOptions, write_report};
 use vadis::stages::FRAME_DIFF;
 use vadis::systems::load_model;
+use vadis::video::synth::Kind;
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
 
 use super::scan::MODEL;
@@ -30,7 +34,7 @@ pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
     let table = read_scores(&args.scores)?;
     let dataset = open_dataset(args)?;
     let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
-    let options = options(args, &table, folder, &stated)?;
+    let options = EvalOptions { kinds: kinds(args, &labels)?, ..options(args, &table, folder, &stated)? };
     let mut evaluation = judge(&table, &labels, folder, &options)?;
     if let Some(folder) = folder {
         let protocol = &evaluation.protocols[0].protocol.clone();
@@ -83,6 +87,28 @@ fn find_labels(
     }
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     Ok((labels, name))
+}
+
+/// The kinds of `--kinds`, with the names that videos have in the scores. Those of the synthetic street are also
+/// judged together by whether a single frame shows them.
+fn kinds(args: &EvalArgs, labels: &Labels) -> Result<Option<Kinds>, Failure> {
+    let Some(path) = &args.kinds else { return Ok(None) };
+    if !(0.0..1.0).contains(&args.fpr) {
+        return Err(usage("--fpr must be from 0 to below 1"));
+    }
+    let mut spans = read_kinds(path)?;
+    for span in &mut spans {
+        let exact = labels.contains_key(&span.video);
+        if let Some(name) = labels.keys().find(|name| !exact && same_video(name, &span.video)) {
+            span.video.clone_from(name);
+        }
+    }
+    let of = |shown: bool| {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.shows_in_one_frame() == shown);
+        kinds.map(|kind| kind.name().to_owned()).collect()
+    };
+    let groups = vec![("one frame shows it".to_owned(), of(true)), ("only in motion".to_owned(), of(false))];
+    Ok(Some(Kinds { spans, groups, fpr: args.fpr }))
 }
 
 fn options(
@@ -206,6 +232,8 @@ fn describe(evaluation: &Evaluation) -> String {
         for figure in evaluation.metrics.figures.iter().filter(|f| f.protocol.name == p.name) {
             text += &row(figure);
         }
+        let kinds = evaluation.metrics.kinds.iter().filter(|kind| kind.protocol == p.name);
+        kinds.for_each(|kind| text += &kind_row(kind));
     }
     let named = |f: &&Figure| evaluation.protocols.iter().all(|r| r.protocol.name != f.protocol.name);
     evaluation.metrics.figures.iter().filter(named).for_each(|figure| text += &row(figure));
@@ -226,6 +254,21 @@ fn describe(evaluation: &Evaluation) -> String {
     }
     evaluation.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
     text
+}
+
+fn kind_row(kind: &KindFigure) -> String {
+    let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| format!("{v:.4}"));
+    let mut text = format!(
+        "  kind {:<18} AUC {}  recall {} at {} % false positives",
+        kind.kind,
+        number(kind.auc),
+        number(kind.recall_at_fpr),
+        100.0 * kind.fpr
+    );
+    if let (Some(share), Some(found)) = (kind.recall_in_events, kind.spans_found) {
+        text += &format!(", {share:.4} inside events, which touch {found} of {}", kind.spans);
+    }
+    text + &format!("  ({} frames)\n", kind.frames)
 }
 
 fn row(figure: &Figure) -> String {

@@ -9,6 +9,7 @@ mod learn;
 mod report;
 mod scan;
 mod score;
+mod subsample;
 mod train;
 
 use std::io::Write;

@@ -107,6 +107,8 @@ pub(super) fn finish(
         illustrate(model, sources, &scored.sources, decided.candidates, folder, surroundings)?;
     let mut run = RunInfo {
         command: header.command.to_owned(),
+        command_line: machine::command_line(),
+        directory: machine::directory(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         system: model.system().to_owned(),
         preset: header.preset,

@@ -5,7 +5,7 @@ use super::common::{command, folder, vadis};
 /// The help of every command, as users see it.
 #[test]
 fn help_of_every_command_teaches_by_example() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 15] = [
         &[],
         &["scan"],
         &["train"],
@@ -17,6 +17,7 @@ fn help_of_every_command_teaches_by_example() {
         &["data", "check"],
         &["data", "synth"],
         &["data", "insert"],
+        &["data", "subsample"],
         &["info"],
         &["doctor"],
         &["completions"],

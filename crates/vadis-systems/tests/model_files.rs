@@ -1,0 +1,89 @@
+//! Model files from elsewhere: whatever they claim, they cost no more than their own size.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use vadis_nn::weights::WeightFile;
+use vadis_systems::{
+    FrameStoreWriter, InputFormat, ModelInfo, Preset, Session, Setting, SystemError, method, parse_model,
+    save_model,
+};
+use vadis_video::{Colour, Frame};
+
+/// A model of 16×16 grey frames, learnt in a few steps.
+fn small(system: &str, settings: &[&str], folder: &Path) -> Vec<u8> {
+    let settings: Vec<Setting> = settings.iter().map(|s| s.parse().unwrap()).collect();
+    let configured = method(system).unwrap().configure(Preset::Tiny, &settings).unwrap();
+    let format = InputFormat { width: 16, height: 16, colour: Colour::Grey };
+    let mut writer = FrameStoreWriter::create(folder, format, 100).unwrap();
+    for index in 0..80u64 {
+        let data = (0..256).map(|i| ((i * 37 + index * 11) % 256) as u8).collect();
+        let time_s = index as f64 / 10.0;
+        writer.push(0, &Frame { index, time_s, width: 16, height: 16, colour: Colour::Grey, data }).unwrap();
+    }
+    let interrupt = AtomicBool::new(false);
+    let mut session = Session {
+        seed: 0,
+        device: vadis_systems::cpu_device(),
+        ignore: None,
+        checkpoint: None,
+        resume: false,
+        interrupt: &interrupt,
+        progress: &mut |_| (),
+        log: Vec::new(),
+        notes: Vec::new(),
+    };
+    let model = configured.train(&writer.finish().unwrap(), &mut session).unwrap();
+    let path = folder.join("model.safetensors");
+    save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+fn small_mle(folder: &Path) -> Vec<u8> {
+    small("mle", &["size=16x16", "channels=[2,2,2]", "latent=4", "max_steps=4", "min_steps=4"], folder)
+}
+
+/// The file with one text of its metadata changed.
+fn with_config(bytes: &[u8], change: impl Fn(&mut BTreeMap<String, String>), folder: &Path) -> Vec<u8> {
+    let mut file = WeightFile::from_bytes(bytes).unwrap();
+    change(&mut file.metadata);
+    let path = folder.join("changed.safetensors");
+    file.save(&path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_small_file_cannot_ask_for_a_large_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small_mle(folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    // Some 4·10⁹ weights: 17 GB, if they were allocated before they are looked for.
+    let greedy = with_config(
+        &bytes,
+        |metadata| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config["channels"] = serde_json::json!([4096, 4096, 4096]);
+            config["latent"] = serde_json::json!(65_536);
+            metadata.insert("config".to_owned(), config.to_string());
+        },
+        folder.path(),
+    );
+    let error = parse_model(&greedy).err().unwrap();
+    assert!(matches!(error, SystemError::Model { .. }), "{error}");
+    assert!(error.to_string().contains("weights"), "{error}");
+}
+
+#[test]
+fn every_truncation_of_a_model_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let rival = ["size=16x16", "rank=2", "frames=40", "iterations=4"];
+    for bytes in [small_mle(folder.path()), small("robust-pca", &rival, folder.path())] {
+        assert!(parse_model(&bytes).is_ok());
+        for cut in (0..bytes.len()).step_by(61) {
+            assert!(parse_model(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}
