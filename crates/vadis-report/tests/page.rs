@@ -7,7 +7,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::FakeRun;
-use vadis_eval::run::{RunInfo, ScoreTable};
+use vadis_eval::run::{KindFigure, Metrics, RunInfo, ScoreTable};
 use vadis_report::{ReportOptions, write_comparison, write_report};
 
 fn made(run: &FakeRun) -> (tempfile::TempDir, String) {
@@ -204,7 +204,49 @@ fn runs_are_compared_by_their_figures() {
     let page = std::fs::read_to_string(out).unwrap();
     assert!(page.contains("micro AUC") && page.contains("robust-pca"));
     assert_eq!(page.matches("<figure class=\"timeline\"").count(), 2);
+    // A map of the latents and a histogram of the errors for each.
+    assert_eq!(page.matches("<figure class=\"chart\"").count(), 4);
+    assert!(page.contains("The gap between normal and abnormal frames"));
     assert!(write_comparison(&[], Path::new("x.html"), &ReportOptions::default()).is_err());
+}
+
+#[test]
+fn the_weight_of_the_entropy_term_tells_runs_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let dirs: Vec<PathBuf> = ["with", "without"].iter().map(|name| dir.path().join(name)).collect();
+    for (weight, dir) in [0.01, 0.0].into_iter().zip(&dirs) {
+        FakeRun { pictures: false, labels: weight > 0.0, ..FakeRun::hour() }.write(dir);
+        changed(dir, |info| info.config["entropy_weight"] = serde_json::json!(weight));
+    }
+    let out = dir.path().join("comparison.html");
+    write_comparison(&dirs, &out, &ReportOptions::default()).unwrap();
+    let page = std::fs::read_to_string(out).unwrap();
+    assert!(page.contains("run with, entropy weight 0.01") && page.contains("run without, entropy weight 0"));
+    assert_eq!(page.matches("<figure class=\"chart\"").count(), 3, "no gap without labels");
+}
+
+#[test]
+fn each_kind_has_its_row() {
+    let dir = tempfile::tempdir().unwrap();
+    FakeRun { pictures: false, ..FakeRun::hour() }.write(dir.path());
+    let path = dir.path().join("metrics.json");
+    let mut metrics = Metrics::read(&path).unwrap();
+    metrics.kinds.push(KindFigure {
+        kind: "left_object".to_owned(),
+        protocol: "paper".to_owned(),
+        spans: 3,
+        frames: 1234,
+        auc: Some(0.912),
+        fpr: 0.05,
+        recall_at_fpr: Some(0.777),
+        recall_in_events: None,
+        spans_found: Some(2),
+    });
+    metrics.write(&path).unwrap();
+    let page = reported(dir.path(), &ReportOptions::default());
+    for word in ["By kind of anomaly", "left object", "0.912", "0.777", "at 5 % false positives", "2 of 3"] {
+        assert!(page.contains(word), "no `{word}`");
+    }
 }
 
 #[test]

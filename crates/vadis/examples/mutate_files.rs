@@ -37,6 +37,9 @@ struct Outcomes {
     longest: Duration,
 }
 
+/// Name, whole files to begin with, and what reads a broken one.
+type Sort<'a> = (&'static str, &'a [Vec<u8>], fn(&[u8]) -> bool);
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).map(|a| a.parse::<u64>());
     let (Ok(count), Ok(seed)) = (arguments.next().unwrap_or(Ok(500)), arguments.next().unwrap_or(Ok(0)))
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
     let tables = files(&root.join("fuzz/seeds/scores"), "");
     let mats = files(&root.join("crates/vadis-data/tests/fixtures"), "mat");
     let models = files(&root.join("fuzz/seeds/model"), "safetensors");
-    let sorts: [(&str, &[Vec<u8>], fn(&[u8]) -> bool); 3] =
+    let sorts: [Sort<'_>; 3] =
         [("table", &tables, read_table), ("mat", &mats, read_mat), ("model", &models, read_model)];
     eprintln!("{:<7}{:>8}{:>9}{:>10}{:>6}{:>10}", "sort", "read", "refused", "panicked", "slow", "longest");
     let mut well = true;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use vadis_eval::run::Figure;
 
-use super::evaluation::metric_name;
+use super::evaluation::{metric_name, shown};
 use super::timelines::shared_range;
 use super::{footer, page};
 use crate::ReportOptions;
@@ -58,9 +58,12 @@ fn columns(runs: &[Named]) -> Vec<(&'static str, String)> {
         .collect()
 }
 
+/// A row of the table that is not a figure: its name and a run's value.
+type Fact = (&'static str, fn(&Run) -> String);
+
 /// Runs in columns: there are few of them, and many figures.
 fn table(runs: &[Named]) -> Markup {
-    let facts: [(&str, fn(&Run) -> String); 7] = [
+    let facts: [Fact; 7] = [
         ("system", |run| run.info.system.clone()),
         ("preset", |run| run.info.preset.clone()),
         ("seed", |run| run.info.seed.to_string()),
@@ -92,7 +95,7 @@ fn table(runs: &[Named]) -> Markup {
 
 fn cell(value: &Figure) -> Markup {
     html! {
-        (figure(value.value))
+        (shown(value))
         @if let (Some(low), Some(high)) = (value.low, value.high) { small { (figure(low)) " – " (figure(high)) } }
         @if value.protocol.tuned_on_test { small.tuned { "tuned on test" } }
     }

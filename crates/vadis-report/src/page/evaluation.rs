@@ -10,7 +10,7 @@ use vadis_eval::run::{Figure, KindFigure, Protocol};
 
 use crate::plot::{Chart, Layer, Range, confusion};
 use crate::run::Run;
-use crate::words::{count, duration, figure, number};
+use crate::words::{count, duration, figure, number, plural};
 
 /// Colours of the protocols' curves: the first solid, the others dotted.
 const LINES: [(&str, &str); 2] = [("s-main", "k-main"), ("s-second", "k-second")];
@@ -172,7 +172,7 @@ fn in_practice(operations: &Operations) -> Markup {
     let alarms = operations.false_alarms_per_hour().map(|a| format!(" False alarms: {} an hour.", number(a)));
     html! {
         p {
-            "Of the first " (operations.top.considered) " events, " strong { (operations.top.abnormal) }
+            "Of the first " (plural(operations.top.considered as u64, "event", "events")) ", " strong { (operations.top.abnormal) }
             " are abnormal for half their length or more; together they touch " strong { (operations.top.distinct) }
             " true events. All events together find " strong { (operations.found()) } " of "
             (operations.truth.len()) " true events" (delay.unwrap_or_default()) "." (alarms.unwrap_or_default())
@@ -243,7 +243,7 @@ impl<'a> Sheet<'a> {
         let Some(value) = self.cells.get(&(metric, column)) else { return html! { "–" } };
         let note = self.notes.iter().position(|note| *note == value.note);
         html! {
-            (figure(value.value)) @if let Some(note) = note { sup { (note + 1) } }
+            (shown(value)) @if let Some(note) = note { sup { (note + 1) } }
             @if let (Some(low), Some(high)) = (value.low, value.high) { small { (figure(low)) " – " (figure(high)) } }
         }
     }
@@ -265,6 +265,11 @@ fn stated(protocol: &Protocol) -> Markup {
             @if protocol.tuned_on_test { ", " strong.tuned { "tuned on test" } }
         }
     }
+}
+
+/// A figure's value; those of the first ten events are counts.
+pub(crate) fn shown(value: &Figure) -> String {
+    if value.metric.starts_with("top10_") { format!("{:.0}", value.value) } else { figure(value.value) }
 }
 
 /// A metric's name as written in the field.

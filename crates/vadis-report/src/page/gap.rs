@@ -31,7 +31,7 @@ pub(crate) fn section(runs: &[Named]) -> Option<Markup> {
     Some(html! {
         h2 { "What was learnt" }
         @if mapped {
-            p.lead { "Each dot is a frame, placed so that frames the system sees as alike lie close together; each run has its own two directions." }
+            p.lead { "Each dot is a frame, placed so that frames the system sees as alike lie close together; each run has its own two directions. Lone frames far out are drawn on the edge." }
             div.charts { @for named in runs { @if !named.run.latents.is_empty() { (latent_map(&named.run, title(named)).render()) } } }
         }
         @if gaps.iter().any(Option::is_some) {
@@ -46,8 +46,8 @@ pub(crate) fn section(runs: &[Named]) -> Option<Markup> {
 /// The run's name, and the weight of its entropy term where it has one.
 fn title(named: &Named) -> String {
     match named.run.info.config.get("entropy_weight").and_then(serde_json::Value::as_f64) {
-        Some(weight) => format!("{}, entropy weight {}", named.name, number(weight)),
-        None => named.name.clone(),
+        Some(weight) => format!("run {}, entropy weight {}", named.name, number(weight)),
+        None => format!("run {}", named.name),
     }
 }
 

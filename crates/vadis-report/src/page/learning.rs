@@ -65,7 +65,7 @@ fn maps(run: &Run) -> Markup {
     let points = thinned(&run.latents);
     let labelled = !run.labels.is_empty();
     html! {
-        p.lead { "Each dot is a frame, placed so that frames the system sees as alike lie close together." }
+        p.lead { "Each dot is a frame, placed so that frames the system sees as alike lie close together. Lone frames far out are drawn on the edge." }
         div.charts {
             (by_group(&points, "Map of the frames, by group of event".to_owned()).render())
             @if labelled { (by_label(run, &points, "The same, by label".to_owned()).render()) }
