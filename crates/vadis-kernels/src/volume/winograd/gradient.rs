@@ -1,1 +1,244 @@
+//! The weight gradient: for each point, the product of the transformed input with the transformed
+//! output gradient, summed over all tiles; then back to 3×3 kernels.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::tile::{Isa, LANES, Run};
+use crate::volume::blocked::Blocked;
+
+use super::forward::Pass;
+use super::pack::{Kernels, Unpack};
+use super::product::Product;
+use super::tiles::{Place, Planes, ToPoints};
+use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
+use super::vector::dispatch;
+use super::{Strip, TileSize, Winograd, point_pitch};
+
+/// Output channels of a full panel of transformed output gradients.
+const PANEL: usize = 3 * LANES;
+/// Elements of a strip's transformed input and output gradient.
+const POINTS: usize = 1 << 24;
+
+/// Transformed pixels of a strip: `[panel][slice][point][tile][lanes of the panel]`.
+struct Points<'a> {
+    values: &'a [f32],
+    tiles: usize,
+    slices: Range<usize>,
+    /// Lanes of a full panel, and of all.
+    width: usize,
+    lanes: usize,
+    points: usize,
+}
+
+impl Points<'_> {
+    /// Elements of a slice of a panel with so many lanes.
+    fn slice_len(&self, width: usize) -> usize {
+        self.points * point_pitch(self.tiles * width)
+    }
+
+    fn panel_width(&self, panel: usize) -> usize {
+        (self.lanes - panel * self.width).min(self.width)
+    }
+
+    /// Index of the first tile.
+    fn at(&self, panel: usize, slice: usize, point: usize) -> usize {
+        let width = self.panel_width(panel);
+        panel * self.slices.len() * self.slice_len(self.width)
+            + (slice - self.slices.start) * self.slice_len(width)
+            + point * point_pitch(self.tiles * width)
+    }
+}
+
+impl Winograd {
+    /// The gradient of the weights, `[cout][cin][taps][3][3]`, summed over a batch: of `input` and
+    /// `output_gradient`, both with zeros in their borders and beyond their last channels.
+    ///
+    /// # Panics
+    /// If a length does not fit, or the plan is an input gradient.
+    pub(crate) fn weight_gradient(
+        &self,
+        pass: Pass<'_>,
+        input: &[f32],
+        output_gradient: &[f32],
+        weight_gradient: &mut [f32],
+    ) {
+        let batch = self.batch(input, output_gradient);
+        assert_eq!(weight_gradient.len(), self.weight_len(), "weights");
+        assert!(!self.flipped, "the weight gradient belongs to the convolution itself");
+        match self.size {
+            TileSize::Two => self.gradient::<4, 2>(pass, batch, input, output_gradient, weight_gradient),
+            TileSize::Four => self.gradient::<6, 4>(pass, batch, input, output_gradient, weight_gradient),
+        }
+    }
+
+    fn gradient<const N: usize, const M: usize>(
+        &self,
+        pass: Pass<'_>,
+        batch: usize,
+        input: &[f32],
+        output_gradient: &[f32],
+        weight_gradient: &mut [f32],
+    ) where
+        Input: Axis<N, N>,
+        OutputTransposed: Axis<M, N>,
+        WeightTransposed: Axis<N, 3>,
+    {
+        let lanes = [&self.input, &self.output].map(|side| side.blocks() * LANES);
+        let tile = self.points() * (lanes[0] + lanes[1]);
+        let strips = self.strips(batch, POINTS / tile.max(1));
+        if strips.is_empty() {
+            return weight_gradient.fill(0.0);
+        }
+        let mut sums = pass.scratch.lend(self.points() * self.taps * lanes[0] * lanes[1]);
+        for (i, strip) in strips.iter().enumerate() {
+            let places = self.places(strip);
+            let inputs = self.slices(&strip.times);
+            let mut values = Points {
+                values: &[],
+                tiles: places.len(),
+                slices: inputs,
+                width: LANES,
+                lanes: lanes[0],
+                points: self.points(),
+            };
+            let mut gradients =
+                Points { slices: strip.times.clone(), width: PANEL, lanes: lanes[1], ..values };
+            let mut buffers = [&values, &gradients].map(|points| {
+                let panels = points.lanes.div_ceil(points.width);
+                let last = panels.saturating_sub(1);
+                pass.scratch.lend(points.at(last, points.slices.end, 0))
+            });
+            let [a, b] = &mut buffers;
+            transform::<Input, N, N>(pass.isa, (&self.input, input), -1, &places, &values, a);
+            transform::<OutputTransposed, M, N>(
+                pass.isa,
+                (&self.output, output_gradient),
+                0,
+                &places,
+                &gradients,
+                b,
+            );
+            values.values = a;
+            gradients.values = b;
+            self.add_products(pass.isa, strip, [&values, &gradients], i > 0, &mut sums);
+        }
+        self.unpack::<N>(pass.isa, &sums, weight_gradient);
+    }
+
+    /// Adds a strip's products to the sums `[point][input block][tap][16][output lanes]`.
+    fn add_products(
+        &self,
+        isa: Isa,
+        strip: &Strip,
+        [values, gradients]: [&Points<'_>; 2],
+        resume: bool,
+        sums: &mut [f32],
+    ) {
+        let lanes = gradients.lanes;
+        let blocks = self.input.blocks();
+        let tap_len = LANES * lanes;
+        sums.par_chunks_mut(self.taps * tap_len).enumerate().for_each(|(i, sums)| {
+            let [point, block] = [i / blocks, i % blocks];
+            for panel in 0..lanes.div_ceil(PANEL) {
+                for (tap, sums) in sums.chunks_exact_mut(tap_len).enumerate() {
+                    let runs: Vec<_> = strip
+                        .times
+                        .clone()
+                        .filter(|&t| self.valid_taps(t).contains(&tap))
+                        .map(|t| {
+                            let slice = (self.first_slice(t) + tap as isize) as usize;
+                            let [a, b] = [values.at(block, slice, point), gradients.at(panel, t, point)];
+                            Run { a, b, len: values.tiles }
+                        })
+                        .collect();
+                    dispatch(
+                        isa,
+                        Product::<1, LANES> {
+                            a: values.values,
+                            b: gradients.values,
+                            runs: &runs,
+                            rows: LANES,
+                            width: gradients.panel_width(panel),
+                            out: &mut sums[panel * PANEL..],
+                            out_row: lanes,
+                            resume,
+                            next: &[],
+                        },
+                    );
+                }
+            }
+        });
+    }
+
+    /// Takes the sums back to `[cout][cin][taps][3][3]`.
+    fn unpack<const N: usize>(&self, isa: Isa, sums: &[f32], weight_gradient: &mut [f32])
+    where
+        WeightTransposed: Axis<N, 3>,
+    {
+        let channel = self.input.channels * self.taps * 9;
+        let lanes = self.output.blocks() * LANES;
+        let pitch = self.input.blocks() * self.taps * LANES * lanes;
+        weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
+            for tap in 0..self.taps {
+                for input in 0..self.input.channels {
+                    let row = (input / LANES * self.taps + tap) * LANES + input % LANES;
+                    let points = &sums[row * lanes + block * LANES..];
+                    let mut kernels: Kernels = [[0.0; LANES]; 9];
+                    dispatch(isa, Unpack::<N> { points, point_pitch: pitch, kernels: &mut kernels });
+                    for (lane, gradient) in gradient.chunks_exact_mut(channel).enumerate() {
+                        let kernel = &mut gradient[(input * self.taps + tap) * 9..][..9];
+                        for (value, lanes) in kernel.iter_mut().zip(&kernels) {
+                            *value = lanes[lane];
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Transforms the pixels of tiles; `shift` is from a tile's first output to its first pixel, on both axes.
+fn transform<A: Axis<M, N>, const M: usize, const N: usize>(
+    isa: Isa,
+    (layout, pixels): (&Blocked, &[f32]),
+    shift: isize,
+    places: &[Place],
+    points: &Points<'_>,
+    values: &mut [f32],
+) {
+    let offset = [1, 2].map(|axis| layout.border[axis][0] as isize + shift);
+    let one = |panel: usize, slice: usize, values: &mut [f32]| {
+        let width = points.panel_width(panel);
+        for lane in (0..width).step_by(LANES) {
+            let block = (panel * points.width + lane) / LANES;
+            let slice = points.slices.start + slice + layout.border[0][0];
+            let plane = block * layout.block_pitch() + slice * layout.slice_pitch();
+            let planes = Planes {
+                pixels: &pixels[plane..],
+                clip_pitch: layout.len(),
+                padded: [1, 2].map(|axis| layout.padded(axis)),
+            };
+            let to_points = ToPoints::<A, M, N> {
+                planes,
+                places,
+                offset,
+                points: &mut values[lane..],
+                point_pitch: point_pitch(points.tiles * width),
+                tile_pitch: width,
+                map: PhantomData,
+            };
+            dispatch(isa, to_points);
+        }
+    };
+    let slices = points.slices.len();
+    let full = points.lanes / points.width;
+    let full_len = full * slices * points.slice_len(points.width);
+    let (whole, last) = values.split_at_mut(full_len);
+    let whole = whole.par_chunks_mut(points.slice_len(points.width));
+    let last_width = points.lanes - full * points.width;
+    let last = last.par_chunks_mut(points.slice_len(last_width).max(1));
+    whole.chain(last).enumerate().for_each(|(i, values)| one(i / slices, i % slices, values));
+}

@@ -158,6 +158,14 @@ fn convolve(plan: &Winograd, isa: Isa, batch: usize, x: &[f32], w: &[f32]) -> Ve
     unblock(&plan.output, batch, &output)
 }
 
+fn weight_gradient(plan: &Winograd, isa: Isa, batch: usize, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let scratch = Scratch::default();
+    let mut gradient = vec![f32::NAN; plan.weight_len()];
+    let [input, dy] = [block(&plan.input, batch, x), block(&plan.output, batch, dy)];
+    plan.weight_gradient(Pass { isa, scratch: &scratch }, &input, &dy, &mut gradient);
+    gradient
+}
+
 #[test]
 fn convolves() {
     for size in [TileSize::Two, TileSize::Four] {
@@ -171,12 +179,13 @@ fn convolves() {
             ] {
                 let shape = Shape { batch: 2, channels, size: dims, taps, padding };
                 let case = Case::new(shape);
-                let [y, dx, _] = case.expected();
+                let [y, dx, dw] = case.expected();
                 let plan = shape.plan(size, [[1, 1]; 3]);
                 let got = error(&convolve(&plan, isa, 2, &case.x, &case.w), &y);
                 let got_dx = error(&convolve(&plan.input_gradient(), isa, 2, &case.dy, &case.w), &dx);
-                eprintln!("{size:?} {isa:?} {shape:?} {got:.2e} {got_dx:.2e}");
-                assert!(got < 1e-5 && got_dx < 1e-5);
+                let got_dw = error(&weight_gradient(&plan, isa, 2, &case.x, &case.dy), &dw);
+                eprintln!("{size:?} {isa:?} {shape:?} {got:.2e} {got_dx:.2e} {got_dw:.2e}");
+                assert!(got < 1e-5 && got_dx < 1e-5 && got_dw < 1e-5);
             }
         }
     }
@@ -207,6 +216,7 @@ fn speed() {
     let mut y = Aligned::new(batch * plan.output.len());
     y.copy_from_slice(&block(&plan.output, batch, &case.dy));
     let mut out = [&x, &y].map(|x| Aligned::new(x.len()));
+    let mut dw = vec![0.0; plan.weight_len()];
     eprintln!("ready {}", plan.direct_operations() * batch as f64);
     for line in std::io::stdin().lock().lines() {
         let [dx, out] = &mut out;
@@ -214,6 +224,7 @@ fn speed() {
         match line.unwrap().as_str() {
             "forward" => plan.forward(pass, &x, &packed[0], &Epilogue::default(), out, &mut []),
             "input" => backward.forward(pass, &y, &packed[1], &Epilogue::default(), dx, &mut []),
+            "weight" => plan.weight_gradient(pass, &x, &y, &mut dw),
             "pack" => plan.pack(isa, &case.w, &mut packed[0]),
             other => panic!("unknown request {other}"),
         }
