@@ -5,10 +5,12 @@
 TEST_BINARY is the unit test of vadis-kernels (`cargo test --release -p vadis-kernels --lib --no-run` prints
 it). A shape is batch,cin,cout,time,height,width,taps. Prints medians in milliseconds, effective GFLOP/s
 (operations of the direct convolution without products with padding in time), and the ratio to PyTorch's
-better layout.
+better layout; then the same ratio of processor times, which other programs on the machine disturb less (with
+one thread; idle threads of PyTorch spin).
 """
 
 import argparse
+import glob
 import os
 import statistics
 import subprocess
@@ -17,7 +19,6 @@ import time
 import torch
 
 SHAPES = ["1,256,256,4,64,64,3", "1,128,256,4,64,64,3", "1,192,192,4,64,64,3", "8,512,512,1,32,32,1"]
-CLOCK = time.perf_counter
 
 
 class Ours:
@@ -38,9 +39,15 @@ class Ours:
         raise SystemExit("the test ended")
 
     def run(self, request):
+        before = self.processor_time()
         self.process.stdin.write(request + "\n")
         self.process.stdin.flush()
-        return float(self.read("seconds"))
+        seconds = float(self.read("seconds"))
+        return seconds, self.processor_time() - before
+
+    def processor_time(self):
+        tasks = glob.glob(f"/proc/{self.process.pid}/task/*/schedstat")
+        return sum(int(open(task).read().split()[0]) for task in tasks) * 1e-9
 
 
 def theirs(shape, layout):
@@ -70,9 +77,9 @@ def theirs(shape, layout):
 
 
 def timed(call):
-    start = CLOCK()
+    start, before = time.perf_counter(), time.process_time()
     call()
-    return CLOCK() - start
+    return time.perf_counter() - start, time.process_time() - before
 
 
 def main():
@@ -86,7 +93,7 @@ def main():
     parser.add_argument("--requests", default="forward,input,weight")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{'shape':26} {'pass':8} {'default':>8} {'last':>8} {'ours':>8} {'GFLOP/s':>8} {'ratio':>6}  (ms)")
+    print(f"{'shape':26} {'pass':8} {'default':>8} {'last':>8} {'ours':>8} {'GFLOP/s':>8} {'ratio':>6} {'cpu':>6} {'ours cpu':>8}  (ms)")
     for shape in arguments.shapes or SHAPES:
         ours = Ours(arguments.binary, shape, arguments.threads, arguments.tile, arguments.isa)
         numbers = [int(n) for n in shape.split(",")]
@@ -98,11 +105,15 @@ def main():
                     times[layout].append(timed(calls[request]))
                 times["ours"].append(ours.run(request))
             # The first of each fills the caches of primitives and buffers.
-            ms = {name: 1e3 * statistics.median(values[1:]) for name, values in times.items()}
-            rate = ours.operations / ms["ours"] * 1e-6
-            ratio = min(ms["default"], ms["last"]) / ms["ours"]
-            columns = " ".join(f"{ms[name]:8.2f}" for name in times)
-            print(f"{shape:26} {request:8} {columns} {rate:8.0f} {ratio:6.2f}", flush=True)
+            wall, processor = (
+                {name: 1e3 * statistics.median(pair[i] for pair in pairs[1:]) for name, pairs in times.items()}
+                for i in range(2)
+            )
+            rate = ours.operations / wall["ours"] * 1e-6
+            ratios = [min(ms["default"], ms["last"]) / ms["ours"] for ms in (wall, processor)]
+            columns = " ".join(f"{wall[name]:8.2f}" for name in times)
+            print(f"{shape:26} {request:8} {columns} {rate:8.0f} {ratios[0]:6.2f} {ratios[1]:6.2f} "
+                  f"{processor['ours']:8.2f}", flush=True)
         ours.process.stdin.close()
 
 

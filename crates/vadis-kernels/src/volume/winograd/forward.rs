@@ -16,11 +16,6 @@ use super::transform::{Axis, Input, Output};
 use super::vector::dispatch;
 use super::{Strip, TileSize, Winograd, point_pitch, tile_rows};
 
-/// Elements of a task's transformed input.
-const POINTS_IN: usize = 1 << 20;
-/// Elements of a task's transformed output of some panels.
-const POINTS_OUT: usize = 1 << 18;
-
 /// What is done to each output element: activation(scale · x + shift).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Epilogue<'a> {
@@ -129,7 +124,7 @@ impl Winograd {
 
     fn forward_strips(&self, batch: usize) -> Vec<Strip> {
         let tile = self.points() * self.input.blocks().max(1) * LANES;
-        self.strips(batch, POINTS_IN / tile)
+        self.strips(batch, self.memory.inputs / tile)
     }
 
     /// Cuts the work into tasks, each with the rows that it writes.
@@ -206,7 +201,7 @@ impl Winograd {
         let points = Points { values: &values, pitch, groups: &groups, slices };
 
         let per_panel = self.points() * places.len() * task.strip.times.len() * PANEL;
-        let panels = (POINTS_OUT / per_panel).max(1);
+        let panels = (self.memory.products / per_panel).max(1);
         let pieces: Vec<_> = even_pieces(task.panels.len(), panels).collect();
         for (first, count) in pieces {
             let first = task.panels.start + first;

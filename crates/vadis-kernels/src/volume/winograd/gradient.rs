@@ -19,8 +19,6 @@ use super::{Strip, TileSize, Winograd, point_pitch};
 
 /// Output channels of a full panel of transformed output gradients.
 const PANEL: usize = 3 * LANES;
-/// Elements of a strip's transformed input and output gradient.
-const POINTS: usize = 1 << 24;
 
 /// Transformed pixels of a strip: `[panel][slice][point][tile][lanes of the panel]`.
 struct Points<'a> {
@@ -88,7 +86,7 @@ impl Winograd {
     {
         let lanes = [&self.input, &self.output].map(|side| side.blocks() * LANES);
         let tile = self.points() * (lanes[0] + lanes[1]);
-        let strips = self.strips(batch, POINTS / tile.max(1));
+        let strips = self.strips(batch, self.memory.gradient / tile.max(1));
         if strips.is_empty() {
             return weight_gradient.fill(0.0);
         }

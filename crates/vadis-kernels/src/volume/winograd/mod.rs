@@ -68,6 +68,22 @@ pub(crate) struct Winograd {
     size: TileSize,
     /// Whether the weights are those of the convolution whose input gradient this is.
     flipped: bool,
+    memory: Memory,
+}
+
+/// Elements that the pieces of the work may take between the transforms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Memory {
+    /// A task's transformed input.
+    inputs: usize,
+    /// A task's products with some panels of weights.
+    products: usize,
+    /// A strip's transformed input and output gradient.
+    gradient: usize,
+}
+
+impl Memory {
+    const DEFAULT: Self = Self { inputs: 1 << 20, products: 1 << 18, gradient: 1 << 24 };
 }
 
 /// What one task works on: rows of tiles of the whole batch, and output times.
@@ -88,7 +104,7 @@ impl Winograd {
         assert!((1..=5).contains(&taps), "{taps} temporal taps");
         assert_eq!(output.shape[0] + taps, input.shape[0] + 2 * padding + 1, "slices of the output");
         assert_eq!(output.shape[1..], input.shape[1..], "height and width of the output");
-        Self { input, output, taps, padding: padding as isize, size, flipped: false }
+        Self { input, output, taps, padding: padding as isize, size, flipped: false, memory: Memory::DEFAULT }
     }
 
     /// The convolution that takes the gradient of this one's output to that of its input.
@@ -157,10 +173,15 @@ impl Winograd {
             return Vec::new();
         }
         let overlap = self.taps - 1;
-        let slices = (most / columns).saturating_sub(overlap).clamp(1, self.output.shape[0]);
+        let slices = if most / columns >= self.input.shape[0].max(self.output.shape[0]) {
+            self.output.shape[0]
+        } else {
+            (most / columns).saturating_sub(overlap).clamp(1, self.output.shape[0])
+        };
         let mut strips = Vec::new();
         for (t, len) in even_pieces(self.output.shape[0], slices) {
-            let in_strip = (most / (columns * (len + overlap))).max(1);
+            let inputs = (len + overlap).min(self.input.shape[0].max(len));
+            let in_strip = (most / (columns * inputs)).max(1);
             for (row, count) in even_pieces(batch * rows, in_strip) {
                 strips.push(Strip { rows: row..row + count, times: t..t + len });
             }

@@ -205,7 +205,11 @@ fn speed() {
         Ok(name) => Isa::available().into_iter().find(|isa| format!("{isa:?}") == name).unwrap(),
         Err(_) => Isa::detect(),
     };
-    let plan = shape.plan(size, [[1, 1]; 3]);
+    let mut plan = shape.plan(size, [[1, 1]; 3]);
+    if let Ok(memory) = std::env::var("MEMORY") {
+        let memory: Vec<usize> = memory.split(',').map(|n| n.parse::<usize>().unwrap() << 10).collect();
+        plan.memory = Memory { inputs: memory[0], products: memory[1], gradient: memory[2] };
+    }
     let backward = plan.input_gradient();
     let scratch = Scratch::default();
     let pass = Pass { isa, scratch: &scratch };
