@@ -134,7 +134,13 @@ impl Winograd {
         let mut tasks: Vec<Task<'a>> = Vec::new();
         for strip in strips {
             let (panels, blocks) = (0..self.panels(), 0..self.output.blocks());
-            tasks.push(Task { strip, panels, blocks, rows: Vec::new(), sums: sums.next().unwrap_or_default() });
+            tasks.push(Task {
+                strip,
+                panels,
+                blocks,
+                rows: Vec::new(),
+                sums: sums.next().unwrap_or_default(),
+            });
         }
         self.hand_out(batch, output, &mut tasks);
         tasks
@@ -205,7 +211,15 @@ impl Winograd {
         let pieces: Vec<_> = even_pieces(task.panels.len(), panels).collect();
         for (first, count) in pieces {
             let first = task.panels.start + first;
-            self.panels_forward::<N, M>(pass, packed, epilogue, &mut task, &places, &points, first..first + count);
+            self.panels_forward::<N, M>(
+                pass,
+                packed,
+                epilogue,
+                &mut task,
+                &places,
+                &points,
+                first..first + count,
+            );
         }
     }
 
@@ -256,17 +270,17 @@ impl Winograd {
 
     /// The runs of the products of an output slice with a group's tiles.
     fn runs(&self, t: usize, points: &Points<'_>, tiles: usize, width: usize) -> Vec<Run> {
-        let channels = self.input.channels;
-        let mut runs = Vec::new();
-        for tap in self.valid_taps(t) {
-            let slice = (self.first_slice(t) + tap as isize) as usize - points.slices.start;
-            for block in 0..self.input.blocks() {
-                let a = (slice * self.input.blocks() + block) * tiles * LANES;
-                let b = (tap * channels + block * LANES) * width;
-                runs.push(Run { a, b, len: LANES.min(channels - block * LANES) });
-            }
+        let depth = self.input.channels;
+        let slice_len = self.input.blocks() * tiles * LANES;
+        let taps = self.valid_taps(t);
+        let a =
+            |tap: usize| ((self.first_slice(t) + tap as isize) as usize - points.slices.start) * slice_len;
+        if depth.is_multiple_of(LANES) && !taps.is_empty() {
+            // The next slice's channels follow the last.
+            let Range { start, end } = taps;
+            return vec![Run { a: a(start), b: start * depth * width, len: (end - start) * depth }];
         }
-        runs
+        taps.map(|tap| Run { a: a(tap), b: tap * depth * width, len: depth }).collect()
     }
 
     /// Products and inverse transform of some panels.
@@ -303,10 +317,11 @@ impl Winograd {
                             + (panel - panels.start) * PANEL;
                         dispatch(
                             pass.isa,
-                            Product::<LANES, 1> {
+                            Product::<LANES, 1, LANES> {
                                 a: &points.values[point * points.pitch + start..],
                                 b,
                                 runs,
+                                block: rows * LANES,
                                 rows,
                                 width,
                                 out: &mut products[out..],

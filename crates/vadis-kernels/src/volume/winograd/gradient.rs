@@ -11,7 +11,7 @@ use crate::volume::blocked::Blocked;
 
 use super::forward::Pass;
 use super::pack::{Kernels, Unpack};
-use super::product::Product;
+use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
 use super::vector::dispatch;
@@ -19,6 +19,8 @@ use super::{Strip, TileSize, Winograd, point_pitch};
 
 /// Output channels of a full panel of transformed output gradients.
 const PANEL: usize = 3 * LANES;
+/// Tiles whose transformed pixels are used while they are in the first-level cache.
+const CHUNK: usize = 96;
 
 /// Transformed pixels of a strip: `[panel][slice][point][tile][lanes of the panel]`.
 struct Points<'a> {
@@ -90,7 +92,8 @@ impl Winograd {
         if strips.is_empty() {
             return weight_gradient.fill(0.0);
         }
-        let mut sums = pass.scratch.lend(self.points() * self.taps * lanes[0] * lanes[1]);
+        let mut sums =
+            pass.scratch.lend(self.points() * self.input.blocks() * (self.taps * LANES * lanes[1] + LANES));
         for (i, strip) in strips.iter().enumerate() {
             let places = self.places(strip);
             let inputs = self.slices(&strip.times);
@@ -138,34 +141,34 @@ impl Winograd {
         let lanes = gradients.lanes;
         let blocks = self.input.blocks();
         let tap_len = LANES * lanes;
-        sums.par_chunks_mut(self.taps * tap_len).enumerate().for_each(|(i, sums)| {
+        sums.par_chunks_mut(self.taps * tap_len + LANES).enumerate().for_each(|(i, sums)| {
             let [point, block] = [i / blocks, i % blocks];
+            if !resume {
+                sums.fill(0.0);
+            }
             for panel in 0..lanes.div_ceil(PANEL) {
-                for (tap, sums) in sums.chunks_exact_mut(tap_len).enumerate() {
-                    let runs: Vec<_> = strip
-                        .times
-                        .clone()
-                        .filter(|&t| self.valid_taps(t).contains(&tap))
-                        .map(|t| {
+                for t in strip.times.clone() {
+                    for (first, len) in even_pieces(values.tiles, CHUNK) {
+                        let width = gradients.panel_width(panel);
+                        for tap in self.valid_taps(t) {
                             let slice = (self.first_slice(t) + tap as isize) as usize;
-                            let [a, b] = [values.at(block, slice, point), gradients.at(panel, t, point)];
-                            Run { a, b, len: values.tiles }
-                        })
-                        .collect();
-                    dispatch(
-                        isa,
-                        Product::<1, LANES> {
-                            a: values.values,
-                            b: gradients.values,
-                            runs: &runs,
-                            rows: LANES,
-                            width: gradients.panel_width(panel),
-                            out: &mut sums[panel * PANEL..],
-                            out_row: lanes,
-                            resume,
-                            next: &[],
-                        },
-                    );
+                            let a = values.at(block, slice, point) + first * LANES;
+                            let b = gradients.at(panel, t, point) + first * width;
+                            let product = Product::<1, LANES, { usize::MAX }> {
+                                a: values.values,
+                                b: gradients.values,
+                                runs: &[Run { a, b, len }],
+                                block: usize::MAX,
+                                rows: LANES,
+                                width,
+                                out: &mut sums[tap * tap_len + panel * PANEL..],
+                                out_row: lanes,
+                                resume: true,
+                                next: &[],
+                            };
+                            dispatch(isa, product);
+                        }
+                    }
                 }
             }
         });
@@ -178,12 +181,13 @@ impl Winograd {
     {
         let channel = self.input.channels * self.taps * 9;
         let lanes = self.output.blocks() * LANES;
-        let pitch = self.input.blocks() * self.taps * LANES * lanes;
+        let pitch = self.input.blocks() * (self.taps * LANES * lanes + LANES);
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
-            for tap in 0..self.taps {
-                for input in 0..self.input.channels {
+            for input in 0..self.input.channels {
+                for tap in 0..self.taps {
                     let row = (input / LANES * self.taps + tap) * LANES + input % LANES;
-                    let points = &sums[row * lanes + block * LANES..];
+                    let start = input / LANES * LANES + row * lanes + block * LANES;
+                    let points = &sums[start..];
                     let mut kernels: Kernels = [[0.0; LANES]; 9];
                     dispatch(isa, Unpack::<N> { points, point_pitch: pitch, kernels: &mut kernels });
                     for (lane, gradient) in gradient.chunks_exact_mut(channel).enumerate() {

@@ -1,6 +1,6 @@
 //! The matrix product of one transform point: a small tile of sums in registers.
 //!
-//! out[m][l] (+)= Σ over runs, Σ_k a[run.a + m·ROW + k·TERM] · b[run.b + k·width + l]
+//! out[m][l] (+)= Σ over runs, Σ_k a[run.a + m·ROW + ⌊k / BLOCK⌋·block + (k mod BLOCK)·TERM] · b[run.b + k·width + l]
 //!
 //! Every element is one chain of fused multiply-adds in the order of the runs, however the tile is
 //! cut into registers.
@@ -11,10 +11,12 @@ use crate::tile::{LANES, Run};
 use super::vector::{Kernel, Vector};
 
 /// `rows` sums of `width` lanes. `ROW` and `TERM` are the distances of the scalars.
-pub(super) struct Product<'a, const ROW: usize, const TERM: usize> {
+pub(super) struct Product<'a, const ROW: usize, const TERM: usize, const BLOCK: usize> {
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
     pub(super) runs: &'a [Run],
+    /// Elements from the scalars of `BLOCK` terms to those of the next.
+    pub(super) block: usize,
     pub(super) rows: usize,
     /// Lanes of a row of sums and of a term of `b`: 16, 32 or 48.
     pub(super) width: usize,
@@ -27,17 +29,23 @@ pub(super) struct Product<'a, const ROW: usize, const TERM: usize> {
     pub(super) next: &'a [f32],
 }
 
-impl<const ROW: usize, const TERM: usize> Product<'_, ROW, TERM> {
+impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Product<'_, ROW, TERM, BLOCK> {
     /// # Panics
     /// If the sums or a run leave their slice: the safety of the kernel rests on this check.
     fn check(&self) {
         let Self { rows, width, .. } = *self;
-        assert!(rows > 0 && width > 0 && width <= 3 * LANES && width.is_multiple_of(LANES), "{rows} × {width}");
+        assert!(
+            rows > 0 && width > 0 && width <= 3 * LANES && width.is_multiple_of(LANES),
+            "{rows} × {width}"
+        );
         let end = (rows - 1).saturating_mul(self.out_row).saturating_add(width);
         assert!(end <= self.out.len(), "sums out of bounds");
+        assert!(self.block >= BLOCK.saturating_mul(TERM), "blocks of scalars overlap");
         for run in self.runs.iter().filter(|run| run.len > 0) {
+            // The blocks do not overlap, so the last term is the one that reaches furthest.
             let terms = run.len - 1;
-            let last_a = run.a.saturating_add((rows - 1) * ROW).saturating_add(terms.saturating_mul(TERM));
+            let last = (terms / BLOCK).saturating_mul(self.block).saturating_add(terms % BLOCK * TERM);
+            let last_a = run.a.saturating_add((rows - 1) * ROW).saturating_add(last);
             let end_b = run.b.saturating_add(run.len.saturating_mul(width));
             assert!(last_a < self.a.len() && end_b <= self.b.len(), "run out of bounds");
         }
@@ -65,24 +73,29 @@ impl<const ROW: usize, const TERM: usize> Product<'_, ROW, TERM> {
                 // Wrapping: only the terms' own addresses are vouched for.
                 let mut a = self.a.as_ptr().wrapping_add(run.a + first * ROW);
                 let mut b = self.b.as_ptr().wrapping_add(run.b + lane);
-                for _ in 0..run.len {
-                    let mut lanes = [V::splat(0.0); N];
-                    for (n, lane) in lanes.iter_mut().enumerate() {
-                        *lane = V::load(b.add(n * LANES));
-                    }
-                    for (m, row) in sums.iter_mut().enumerate() {
-                        let scalar = V::splat(*a.add(m * ROW));
-                        for (sum, &lane) in row.iter_mut().zip(&lanes) {
-                            *sum = sum.fma(scalar, lane);
+                let mut terms = run.len;
+                while terms > 0 {
+                    let block = terms.min(BLOCK);
+                    for k in 0..block {
+                        let mut lanes = [V::splat(0.0); N];
+                        for (n, lane) in lanes.iter_mut().enumerate() {
+                            *lane = V::load(b.add(n * LANES));
                         }
+                        for (m, row) in sums.iter_mut().enumerate() {
+                            let scalar = V::splat(*a.add(m * ROW + k * TERM));
+                            for (sum, &lane) in row.iter_mut().zip(&lanes) {
+                                *sum = sum.fma(scalar, lane);
+                            }
+                        }
+                        b = b.wrapping_add(self.width);
                     }
-                    a = a.wrapping_add(TERM);
-                    b = b.wrapping_add(self.width);
-                }
-                if next < end {
-                    V::prefetch(next);
-                    V::prefetch(next.wrapping_add(LANES));
-                    next = next.wrapping_add(2 * LANES);
+                    terms -= block;
+                    a = a.wrapping_add(self.block);
+                    if next < end {
+                        V::prefetch(next);
+                        V::prefetch(next.wrapping_add(LANES));
+                        next = next.wrapping_add(2 * LANES);
+                    }
                 }
             }
             for (m, row) in sums.iter().enumerate() {
@@ -103,7 +116,7 @@ pub(super) fn even_pieces(n: usize, most: usize) -> impl Iterator<Item = (usize,
     })
 }
 
-impl<const ROW: usize, const TERM: usize> Kernel for Product<'_, ROW, TERM> {
+impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Kernel for Product<'_, ROW, TERM, BLOCK> {
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         self.check();

@@ -110,8 +110,7 @@ fn products(shape: &Shape, mut f: impl FnMut(usize, usize, usize)) {
 fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-    let difference =
-        found.iter().zip(expected).fold(0.0, |a: f64, (&f, e)| a.max((f64::from(f) - e).abs()));
+    let difference = found.iter().zip(expected).fold(0.0, |a: f64, (&f, e)| a.max((f64::from(f) - e).abs()));
     if difference == 0.0 { 0.0 } else { difference / largest }
 }
 
@@ -125,7 +124,8 @@ struct Case {
 impl Case {
     fn new(shape: Shape) -> Self {
         let [cin, cout] = shape.channels;
-        let elements = |channels: usize, size: [usize; 3]| shape.batch * channels * size.iter().product::<usize>();
+        let elements =
+            |channels: usize, size: [usize; 3]| shape.batch * channels * size.iter().product::<usize>();
         Self {
             shape,
             x: noise(elements(cin, shape.size), 1),
@@ -154,7 +154,14 @@ fn convolve(plan: &Winograd, isa: Isa, batch: usize, x: &[f32], w: &[f32]) -> Ve
     plan.pack(isa, w, &mut packed);
     let input = block(&plan.input, batch, x);
     let mut output = vec![0.0; batch * plan.output.len()];
-    plan.forward(Pass { isa, scratch: &scratch }, &input, &packed, &Epilogue::default(), &mut output, &mut []);
+    plan.forward(
+        Pass { isa, scratch: &scratch },
+        &input,
+        &packed,
+        &Epilogue::default(),
+        &mut output,
+        &mut [],
+    );
     unblock(&plan.output, batch, &output)
 }
 
@@ -200,7 +207,8 @@ fn speed() {
         std::env::var("SHAPE").unwrap().split(',').map(|n| n.parse().unwrap()).collect();
     let [batch, cin, cout, t, h, w, taps] = numbers[..] else { panic!("SHAPE has seven numbers") };
     let shape = Shape { batch, channels: [cin, cout], size: [t, h, w], taps, padding: taps / 2 };
-    let size = if std::env::var("TILE").is_ok_and(|tile| tile == "2") { TileSize::Two } else { TileSize::Four };
+    let size =
+        if std::env::var("TILE").is_ok_and(|tile| tile == "2") { TileSize::Two } else { TileSize::Four };
     let isa = match std::env::var("ISA").as_deref() {
         Ok(name) => Isa::available().into_iter().find(|isa| format!("{isa:?}") == name).unwrap(),
         Err(_) => Isa::detect(),
