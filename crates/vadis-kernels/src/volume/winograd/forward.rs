@@ -301,17 +301,38 @@ impl Winograd {
         let lanes: usize = panels.clone().map(|panel| self.panel_width(panel)).sum();
         let pitch = point_pitch(places.len() * times.len() * lanes);
         let mut products = pass.scratch.lend(self.points() * pitch);
-        for panel in panels.clone() {
-            let width = self.panel_width(panel);
-            let runs: Vec<Vec<Vec<Run>>> = times
-                .clone()
-                .map(|t| points.groups.iter().map(|group| self.runs(t, points, group.1, width)).collect())
-                .collect();
-            let starts: Vec<_> = self.group_starts(points.groups, points.slices.len()).collect();
-            for point in 0..self.points() {
-                let b = &packed[self.packed_at(panel, point)..][..self.taps * self.input.channels * width];
-                for (i, runs) in runs.iter().enumerate() {
-                    for ((&(first, rows), &start), runs) in points.groups.iter().zip(&starts).zip(runs) {
+        let starts: Vec<_> = self.group_starts(points.groups, points.slices.len()).collect();
+        let runs: Vec<Vec<Vec<Vec<Run>>>> = panels
+            .clone()
+            .map(|panel| {
+                points
+                    .groups
+                    .iter()
+                    .map(|group| {
+                        times
+                            .clone()
+                            .map(|t| self.runs(t, points, group.1, self.panel_width(panel)))
+                            .collect()
+                    })
+                    .collect()
+            })
+            .collect();
+        let b_of = |index: usize| {
+            let (point, panel) = (index / panels.len(), panels.start + index % panels.len());
+            if point == self.points() {
+                return &packed[..0];
+            }
+            &packed[self.packed_at(panel, point)..]
+                [..self.taps * self.input.channels * self.panel_width(panel)]
+        };
+        let calls = points.groups.len() * times.len();
+        for point in 0..self.points() {
+            for (j, panel) in panels.clone().enumerate() {
+                let index = point * panels.len() + j;
+                let [b, next] = [b_of(index), b_of(index + 1)];
+                let mut piece = next.chunks(next.len().div_ceil(calls).next_multiple_of(16).max(1));
+                for ((&(first, rows), &start), runs) in points.groups.iter().zip(&starts).zip(&runs[j]) {
+                    for (i, runs) in runs.iter().enumerate() {
                         let out = point * pitch
                             + (i * places.len() + first) * lanes
                             + (panel - panels.start) * PANEL;
@@ -323,11 +344,11 @@ impl Winograd {
                                 runs,
                                 block: rows * LANES,
                                 rows,
-                                width,
+                                width: self.panel_width(panel),
                                 out: &mut products[out..],
                                 out_row: lanes,
                                 resume: false,
-                                next: &[],
+                                next: piece.next().unwrap_or_default(),
                             },
                         );
                     }

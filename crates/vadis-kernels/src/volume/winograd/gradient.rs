@@ -20,7 +20,7 @@ use super::{Strip, TileSize, Winograd, point_pitch};
 /// Output channels of a full panel of transformed output gradients.
 const PANEL: usize = 3 * LANES;
 /// Tiles whose transformed pixels are used while they are in the first-level cache.
-const CHUNK: usize = 96;
+const CHUNK: usize = 256;
 
 /// Transformed pixels of a strip: `[panel][slice][point][tile][lanes of the panel]`.
 struct Points<'a> {
@@ -141,37 +141,63 @@ impl Winograd {
         let lanes = gradients.lanes;
         let blocks = self.input.blocks();
         let tap_len = LANES * lanes;
-        sums.par_chunks_mut(self.taps * tap_len + LANES).enumerate().for_each(|(i, sums)| {
-            let [point, block] = [i / blocks, i % blocks];
-            if !resume {
-                sums.fill(0.0);
-            }
+        let block_len = self.taps * tap_len + LANES;
+        // A task's transformed input should stay in the second-level cache from panel to panel.
+        let tasks = sums.chunks_mut(blocks * block_len).enumerate().flat_map(|(point, sums)| {
+            sums.chunks_mut(blocks.div_ceil(2) * block_len)
+                .enumerate()
+                .map(move |(half, sums)| (point, half * blocks.div_ceil(2), sums))
+        });
+        tasks.collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|(point, first, sums)| {
             for panel in 0..lanes.div_ceil(PANEL) {
-                for t in strip.times.clone() {
-                    for (first, len) in even_pieces(values.tiles, CHUNK) {
-                        let width = gradients.panel_width(panel);
-                        for tap in self.valid_taps(t) {
-                            let slice = (self.first_slice(t) + tap as isize) as usize;
-                            let a = values.at(block, slice, point) + first * LANES;
-                            let b = gradients.at(panel, t, point) + first * width;
-                            let product = Product::<1, LANES, { usize::MAX }> {
-                                a: values.values,
-                                b: gradients.values,
-                                runs: &[Run { a, b, len }],
-                                block: usize::MAX,
-                                rows: LANES,
-                                width,
-                                out: &mut sums[tap * tap_len + panel * PANEL..],
-                                out_row: lanes,
-                                resume: true,
-                                next: &[],
-                            };
-                            dispatch(isa, product);
-                        }
-                    }
+                for (i, sums) in sums.chunks_mut(block_len).enumerate() {
+                    self.add_panel(isa, strip, [values, gradients], [point, first + i, panel], resume, sums);
                 }
             }
         });
+    }
+
+    /// Adds the products of a block of inputs with a panel of outputs.
+    fn add_panel(
+        &self,
+        isa: Isa,
+        strip: &Strip,
+        [values, gradients]: [&Points<'_>; 2],
+        [point, block, panel]: [usize; 3],
+        resume: bool,
+        sums: &mut [f32],
+    ) {
+        let mut begun = vec![resume; self.taps];
+        let lanes = gradients.lanes;
+        let width = gradients.panel_width(panel);
+        for t in strip.times.clone() {
+            for (first, len) in even_pieces(values.tiles, CHUNK) {
+                for tap in self.valid_taps(t) {
+                    let slice = (self.first_slice(t) + tap as isize) as usize;
+                    let a = values.at(block, slice, point) + first * LANES;
+                    let b = gradients.at(panel, t, point) + first * width;
+                    let product = Product::<1, LANES, { usize::MAX }> {
+                        a: values.values,
+                        b: gradients.values,
+                        runs: &[Run { a, b, len }],
+                        block: usize::MAX,
+                        rows: LANES,
+                        width,
+                        out: &mut sums[tap * LANES * lanes + panel * PANEL..],
+                        out_row: lanes,
+                        resume: begun[tap],
+                        next: &[],
+                    };
+                    dispatch(isa, product);
+                    begun[tap] = true;
+                }
+            }
+        }
+        for tap in (0..self.taps).filter(|&tap| !begun[tap]) {
+            for row in sums[tap * LANES * lanes..][..LANES * lanes].chunks_exact_mut(lanes) {
+                row[panel * PANEL..][..width].fill(0.0);
+            }
+        }
     }
 
     /// Takes the sums back to `[cout][cin][taps][3][3]`.
@@ -183,13 +209,17 @@ impl Winograd {
         let lanes = self.output.blocks() * LANES;
         let pitch = self.input.blocks() * (self.taps * LANES * lanes + LANES);
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
+            let start = |input: usize, tap: usize| {
+                let row = (input / LANES * self.taps + tap) * LANES + input % LANES;
+                input / LANES * LANES + row * lanes + block * LANES
+            };
             for input in 0..self.input.channels {
                 for tap in 0..self.taps {
-                    let row = (input / LANES * self.taps + tap) * LANES + input % LANES;
-                    let start = input / LANES * LANES + row * lanes + block * LANES;
-                    let points = &sums[start..];
+                    let points = &sums[start(input, tap)..];
+                    let next = if tap + 1 < self.taps { start(input, tap + 1) } else { start(input + 1, 0) };
+                    let next = next.wrapping_sub(start(input, tap));
                     let mut kernels: Kernels = [[0.0; LANES]; 9];
-                    dispatch(isa, Unpack::<N> { points, point_pitch: pitch, kernels: &mut kernels });
+                    dispatch(isa, Unpack::<N> { points, point_pitch: pitch, next, kernels: &mut kernels });
                     for (lane, gradient) in gradient.chunks_exact_mut(channel).enumerate() {
                         let kernel = &mut gradient[(input * self.taps + tap) * 9..][..9];
                         for (value, lanes) in kernel.iter_mut().zip(&kernels) {

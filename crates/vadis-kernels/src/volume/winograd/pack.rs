@@ -111,10 +111,9 @@ where
                     let first = (tap * inputs + input) * width + lane;
                     // SAFETY: the instruction set is enabled; slices check the bounds.
                     unsafe {
-                        let points = both_axes::<Weight, V, 3, N>(&load(&kernels));
-                        for (p, &value) in points.as_flattened().iter().enumerate() {
+                        both_axes::<Weight, V, 3, N>(&load(&kernels), |p, value| {
                             write(value, &mut packed[p * plan.taps * inputs * width + first..]);
-                        }
+                        });
                     }
                 }
             }
@@ -140,6 +139,8 @@ unsafe fn load<V: Vector>(kernels: &Kernels) -> [[V; 3]; 3] {
 pub(super) struct Unpack<'a, const N: usize> {
     pub(super) points: &'a [f32],
     pub(super) point_pitch: usize,
+    /// Distance to what the next call will read.
+    pub(super) next: usize,
     pub(super) kernels: &'a mut Kernels,
 }
 
@@ -153,12 +154,11 @@ where
         unsafe {
             let mut points = [[V::splat(0.0); N]; N];
             for (p, value) in points.as_flattened_mut().iter_mut().enumerate() {
-                *value = read(&self.points[p * self.point_pitch..]);
+                let from = &self.points[p * self.point_pitch..];
+                *value = read(from);
+                V::prefetch_near(from.as_ptr().wrapping_add(self.next));
             }
-            let kernels = both_axes::<WeightTransposed, V, N, 3>(&points);
-            for (lanes, &value) in self.kernels.iter_mut().zip(kernels.as_flattened()) {
-                write(value, lanes);
-            }
+            both_axes::<WeightTransposed, V, N, 3>(&points, |i, value| write(value, &mut self.kernels[i]));
         }
     }
 }

@@ -87,14 +87,18 @@ impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Product<'_, ROW, T
                                 *sum = sum.fma(scalar, lane);
                             }
                         }
+                        if BLOCK == LANES {
+                            V::prefetch_near(a.wrapping_add(self.block + k * ROW));
+                        }
                         b = b.wrapping_add(self.width);
                     }
                     terms -= block;
                     a = a.wrapping_add(self.block);
-                    if next < end {
-                        V::prefetch(next);
-                        V::prefetch(next.wrapping_add(LANES));
-                        next = next.wrapping_add(2 * LANES);
+                    for _ in 0..8 {
+                        if next < end {
+                            V::prefetch(next);
+                            next = next.wrapping_add(LANES);
+                        }
                     }
                 }
             }

@@ -243,3 +243,80 @@ fn speed() {
         eprintln!("seconds {}", start.elapsed().as_secs_f64());
     }
 }
+
+#[test]
+#[ignore = "micro"]
+fn micro() {
+    use crate::tile::Run;
+    use product::Product;
+    let isa = Isa::detect();
+    let a = {
+        let mut a = Aligned::new(1 << 16);
+        a.copy_from_slice(&noise(1 << 16, 1));
+        a
+    };
+    let b = {
+        let mut a = Aligned::new(1 << 16);
+        a.copy_from_slice(&noise(1 << 16, 2));
+        a
+    };
+    let mut out = Aligned::new(1 << 14);
+    for (len, out_row, ao, ahalf) in
+        [(64, 48, 0, 0), (96, 48, 0, 0), (96, 256, 0, 0), (192, 256, 0, 0), (768, 256, 0, 0)]
+    {
+        let mut best = f64::MAX;
+        for _ in 0..20 {
+            let start = Instant::now();
+            for _ in 0..2000 {
+                vector::dispatch(
+                    isa,
+                    Product::<1, LANES, { usize::MAX }> {
+                        a: &a,
+                        b: &b,
+                        runs: &[Run { a: ao, b: ahalf, len }],
+                        block: usize::MAX,
+                        rows: 16,
+                        width: 48,
+                        out: &mut out,
+                        out_row,
+                        resume: true,
+                        next: &[],
+                    },
+                );
+            }
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        eprintln!(
+            "grad len {len} out_row {out_row}: {:.1} GF/s",
+            2000.0 * 2.0 * 16.0 * 48.0 * len as f64 / best * 1e-9
+        );
+    }
+    for (len, rows) in [(256, 14), (768, 14), (768, 13), (768, 8)] {
+        let mut best = f64::MAX;
+        for _ in 0..20 {
+            let start = Instant::now();
+            for _ in 0..2000 {
+                vector::dispatch(
+                    isa,
+                    Product::<LANES, 1, LANES> {
+                        a: &a,
+                        b: &b,
+                        runs: &[Run { a: 0, b: 0, len }],
+                        block: rows * 16,
+                        rows,
+                        width: 32,
+                        out: &mut out,
+                        out_row: 64,
+                        resume: false,
+                        next: &[],
+                    },
+                );
+            }
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        eprintln!(
+            "forward len {len} rows {rows}: {:.1} GF/s",
+            2000.0 * 2.0 * 32.0 * (rows * len) as f64 / best * 1e-9
+        );
+    }
+}

@@ -88,10 +88,9 @@ impl<A: Axis<N, M>, const N: usize, const M: usize> Kernel for ToPoints<'_, A, N
             // SAFETY: the instruction set is enabled; slices check the bounds.
             unsafe {
                 let pixels = self.planes.tile::<V, N>(place.clip, corner);
-                let points = both_axes::<A, V, N, M>(&pixels);
-                for (p, &value) in points.as_flattened().iter().enumerate() {
+                both_axes::<A, V, N, M>(&pixels, |p, value| {
                     write(value, &mut self.points[p * self.point_pitch + tile..]);
-                }
+                });
             }
         }
     }
@@ -151,7 +150,9 @@ impl<const N: usize, const M: usize> ToPixels<'_, '_, N, M> {
             for (p, value) in points.as_flattened_mut().iter_mut().enumerate() {
                 *value = read(&self.points[p * self.point_pitch + tile..]);
             }
-            both_axes::<Output, V, N, M>(&points)
+            let mut pixels = [[V::splat(0.0); M]; M];
+            both_axes::<Output, V, N, M>(&points, |i, value| pixels[i / M][i % M] = value);
+            pixels
         }
     }
 }

@@ -31,31 +31,31 @@ pub(super) struct Weight;
 /// Gᵀ w.
 pub(super) struct WeightTransposed;
 
-/// A map applied to both axes of a tile `[y][x]`.
+/// A map applied to both axes of a tile `[y][x]`; `store` is called with each result and its index
+/// y · `M` + x.
 ///
 /// # Safety
 /// As [`Axis::apply`].
 #[inline(always)]
 pub(super) unsafe fn both_axes<A: Axis<N, M>, V: Vector, const N: usize, const M: usize>(
     tile: &[[V; N]; N],
-) -> [[V; M]; M] {
+    mut store: impl FnMut(usize, V),
+) {
     // SAFETY: the caller's.
     unsafe {
         let mut half = [[V::splat(0.0); M]; N];
         for (half, &row) in half.iter_mut().zip(tile) {
             *half = A::apply(row);
         }
-        let mut whole = [[V::splat(0.0); M]; M];
         for x in 0..M {
             let mut column = [V::splat(0.0); N];
             for (value, half) in column.iter_mut().zip(&half) {
                 *value = half[x];
             }
-            for (whole, value) in whole.iter_mut().zip(A::apply(column)) {
-                whole[x] = value;
+            for (y, value) in A::apply(column).into_iter().enumerate() {
+                store(y * M + x, value);
             }
         }
-        whole
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) trait Vector: Copy {
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     /// Asks for the cache line of `address`, which need not be valid, in the second-level cache.
     unsafe fn prefetch(address: *const f32);
+    unsafe fn prefetch_near(address: *const f32);
 }
 
 /// Reads the first sixteen floats.
@@ -142,6 +143,9 @@ impl Vector for Scalars {
 
     #[inline(always)]
     unsafe fn prefetch(_: *const f32) {}
+
+    #[inline(always)]
+    unsafe fn prefetch_near(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -200,6 +204,12 @@ mod x86 {
             // SAFETY: a prefetch of any address is harmless.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
         }
+
+        #[inline(always)]
+        unsafe fn prefetch_near(address: *const f32) {
+            // SAFETY: a prefetch of any address is harmless.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
     }
 
     #[derive(Clone, Copy)]
@@ -257,6 +267,12 @@ mod x86 {
         unsafe fn prefetch(address: *const f32) {
             // SAFETY: a prefetch of any address is harmless.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch_near(address: *const f32) {
+            // SAFETY: a prefetch of any address is harmless.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
     }
 
