@@ -17,39 +17,66 @@ use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
 use super::vector::dispatch;
 use super::{Strip, TileSize, Winograd, point_pitch};
 
-/// Output channels of a full panel of transformed output gradients.
-const PANEL: usize = 3 * LANES;
-/// Tiles whose transformed pixels are used while they are in the first-level cache.
+/// Most blocks of output gradients side by side.
+const PANEL_BLOCKS: usize = 3;
+/// Most tiles that are summed before they are added to the sums of other tiles.
 const CHUNK: usize = 256;
 
-/// Transformed pixels of a strip: `[panel][slice][point][tile][lanes of the panel]`.
-struct Points<'a> {
-    values: &'a [f32],
+/// Where the transformed pixels of a strip are: `[panel][slice][point][tile][lanes of the panel]`.
+struct Layout {
+    panels: Vec<Panel>,
     tiles: usize,
     slices: Range<usize>,
-    /// Lanes of a full panel, and of all.
-    width: usize,
-    lanes: usize,
     points: usize,
 }
 
-impl Points<'_> {
-    /// Elements of a slice of a panel with so many lanes.
-    fn slice_len(&self, width: usize) -> usize {
-        self.points * point_pitch(self.tiles * width)
+/// Blocks of channels side by side.
+#[derive(Clone, Copy)]
+struct Panel {
+    block: usize,
+    width: usize,
+    /// Index of its first element.
+    start: usize,
+}
+
+impl Layout {
+    /// Panels of at most `most` blocks.
+    fn new(side: &Blocked, most: usize, tiles: usize, slices: Range<usize>, points: usize) -> Self {
+        let mut layout = Self { panels: Vec::new(), tiles, slices, points };
+        for (block, count) in even_pieces(side.blocks(), most) {
+            let panel = Panel { block, width: count * LANES, start: layout.len() };
+            layout.panels.push(panel);
+        }
+        layout
     }
 
-    fn panel_width(&self, panel: usize) -> usize {
-        (self.lanes - panel * self.width).min(self.width)
+    fn point_pitch(&self, panel: &Panel) -> usize {
+        point_pitch(self.tiles * panel.width)
+    }
+
+    /// Elements of a slice of a panel.
+    fn slice_len(&self, panel: &Panel) -> usize {
+        self.points * self.point_pitch(panel)
+    }
+
+    fn len(&self) -> usize {
+        self.panels.last().map_or(0, |panel| panel.start + self.slices.len() * self.slice_len(panel))
     }
 
     /// Index of the first tile.
-    fn at(&self, panel: usize, slice: usize, point: usize) -> usize {
-        let width = self.panel_width(panel);
-        panel * self.slices.len() * self.slice_len(self.width)
-            + (slice - self.slices.start) * self.slice_len(width)
-            + point * point_pitch(self.tiles * width)
+    fn at(&self, panel: &Panel, slice: usize, point: usize) -> usize {
+        panel.start + (slice - self.slices.start) * self.slice_len(panel) + point * self.point_pitch(panel)
     }
+}
+
+/// The transformed input and output gradient of a strip.
+struct Points<'a> {
+    isa: Isa,
+    times: Range<usize>,
+    layouts: [&'a Layout; 2],
+    values: [&'a [f32]; 2],
+    /// Whether the products are added to those of earlier strips.
+    resume: bool,
 }
 
 impl Winograd {
@@ -68,9 +95,10 @@ impl Winograd {
         let batch = self.batch(input, output_gradient);
         assert_eq!(weight_gradient.len(), self.weight_len(), "weights");
         assert!(!self.flipped, "the weight gradient belongs to the convolution itself");
+        let sides = [input, output_gradient];
         match self.size {
-            TileSize::Two => self.gradient::<4, 2>(pass, batch, input, output_gradient, weight_gradient),
-            TileSize::Four => self.gradient::<6, 4>(pass, batch, input, output_gradient, weight_gradient),
+            TileSize::Two => self.gradient::<4, 2>(pass, batch, sides, weight_gradient),
+            TileSize::Four => self.gradient::<6, 4>(pass, batch, sides, weight_gradient),
         }
     }
 
@@ -78,125 +106,110 @@ impl Winograd {
         &self,
         pass: Pass<'_>,
         batch: usize,
-        input: &[f32],
-        output_gradient: &[f32],
+        sides: [&[f32]; 2],
         weight_gradient: &mut [f32],
     ) where
         Input: Axis<N, N>,
         OutputTransposed: Axis<M, N>,
         WeightTransposed: Axis<N, 3>,
     {
-        let lanes = [&self.input, &self.output].map(|side| side.blocks() * LANES);
-        let tile = self.points() * (lanes[0] + lanes[1]);
-        let strips = self.strips(batch, self.memory.gradient / tile.max(1));
+        let blocks = self.input.blocks() + self.output.blocks();
+        let strips = self.strips(batch, self.memory.gradient / (self.points() * blocks * LANES).max(1));
         if strips.is_empty() {
             return weight_gradient.fill(0.0);
         }
-        let mut sums =
-            pass.scratch.lend(self.points() * self.input.blocks() * (self.taps * LANES * lanes[1] + LANES));
+        let mut sums = pass.scratch.lend(self.points() * self.input.blocks() * self.sums_block());
         for (i, strip) in strips.iter().enumerate() {
             let places = self.places(strip);
-            let inputs = self.slices(&strip.times);
-            let mut values = Points {
-                values: &[],
-                tiles: places.len(),
-                slices: inputs,
-                width: LANES,
-                lanes: lanes[0],
-                points: self.points(),
+            let layout = |side, most, slices| Layout::new(side, most, places.len(), slices, self.points());
+            let inputs = layout(&self.input, 1, self.slices(&strip.times));
+            let outputs = layout(&self.output, PANEL_BLOCKS, strip.times.clone());
+            let mut values = pass.scratch.lend(inputs.len());
+            let mut gradients = pass.scratch.lend(outputs.len());
+            transform::<Input, N, N>(pass.isa, (&self.input, sides[0]), -1, &places, &inputs, &mut values);
+            let side = (&self.output, sides[1]);
+            transform::<OutputTransposed, M, N>(pass.isa, side, 0, &places, &outputs, &mut gradients);
+            let points = Points {
+                isa: pass.isa,
+                times: strip.times.clone(),
+                layouts: [&inputs, &outputs],
+                values: [&values, &gradients],
+                resume: i > 0,
             };
-            let mut gradients =
-                Points { slices: strip.times.clone(), width: PANEL, lanes: lanes[1], ..values };
-            let mut buffers = [&values, &gradients].map(|points| {
-                let panels = points.lanes.div_ceil(points.width);
-                let last = panels.saturating_sub(1);
-                pass.scratch.lend(points.at(last, points.slices.end, 0))
-            });
-            let [a, b] = &mut buffers;
-            transform::<Input, N, N>(pass.isa, (&self.input, input), -1, &places, &values, a);
-            transform::<OutputTransposed, M, N>(
-                pass.isa,
-                (&self.output, output_gradient),
-                0,
-                &places,
-                &gradients,
-                b,
-            );
-            values.values = a;
-            gradients.values = b;
-            self.add_products(pass.isa, strip, [&values, &gradients], i > 0, &mut sums);
+            self.add_products(&points, &mut sums);
         }
         self.unpack::<N>(pass.isa, &sums, weight_gradient);
     }
 
-    /// Adds a strip's products to the sums `[point][input block][tap][16][output lanes]`.
-    fn add_products(
-        &self,
-        isa: Isa,
-        strip: &Strip,
-        [values, gradients]: [&Points<'_>; 2],
-        resume: bool,
-        sums: &mut [f32],
-    ) {
-        let lanes = gradients.lanes;
+    /// Lanes of output channels.
+    fn lanes(&self) -> usize {
+        self.output.blocks() * LANES
+    }
+
+    /// Elements of the sums of a point and block of inputs: `[tap][16][output lanes]`, and a cache line,
+    /// so that the points of a kernel do not all fall on the same cache set.
+    fn sums_block(&self) -> usize {
+        self.taps * LANES * self.lanes() + LANES
+    }
+
+    /// Index of the sums of an input channel and tap, within a point.
+    fn sums_at(&self, input: usize, tap: usize) -> usize {
+        input / LANES * self.sums_block() + (tap * LANES + input % LANES) * self.lanes()
+    }
+
+    /// Adds a strip's products to the sums `[point][input block]…`.
+    fn add_products(&self, points: &Points<'_>, sums: &mut [f32]) {
         let blocks = self.input.blocks();
-        let tap_len = LANES * lanes;
-        let block_len = self.taps * tap_len + LANES;
-        // A task's transformed input should stay in the second-level cache from panel to panel.
-        let tasks = sums.chunks_mut(blocks * block_len).enumerate().flat_map(|(point, sums)| {
-            sums.chunks_mut(blocks.div_ceil(2) * block_len)
-                .enumerate()
-                .map(move |(half, sums)| (point, half * blocks.div_ceil(2), sums))
-        });
-        tasks.collect::<Vec<_>>().into_par_iter().with_max_len(1).for_each(|(point, first, sums)| {
-            for panel in 0..lanes.div_ceil(PANEL) {
-                for (i, sums) in sums.chunks_mut(block_len).enumerate() {
-                    self.add_panel(isa, strip, [values, gradients], [point, first + i, panel], resume, sums);
+        // The transformed input of a task should stay in the second-level cache from panel to panel.
+        let share = blocks.div_ceil(2);
+        let tasks: Vec<_> = sums
+            .chunks_mut(blocks * self.sums_block())
+            .enumerate()
+            .flat_map(|(point, sums)| {
+                let shares = sums.chunks_mut(share * self.sums_block()).enumerate();
+                shares.map(move |(i, sums)| (point, i * share, sums))
+            })
+            .collect();
+        tasks.into_par_iter().with_max_len(1).for_each(|(point, first, sums)| {
+            for panel in &points.layouts[1].panels {
+                for (i, sums) in sums.chunks_mut(self.sums_block()).enumerate() {
+                    self.add_panel(points, point, first + i, panel, sums);
                 }
             }
         });
     }
 
     /// Adds the products of a block of inputs with a panel of outputs.
-    fn add_panel(
-        &self,
-        isa: Isa,
-        strip: &Strip,
-        [values, gradients]: [&Points<'_>; 2],
-        [point, block, panel]: [usize; 3],
-        resume: bool,
-        sums: &mut [f32],
-    ) {
-        let mut begun = vec![resume; self.taps];
-        let lanes = gradients.lanes;
-        let width = gradients.panel_width(panel);
-        for t in strip.times.clone() {
-            for (first, len) in even_pieces(values.tiles, CHUNK) {
+    fn add_panel(&self, points: &Points<'_>, point: usize, block: usize, panel: &Panel, sums: &mut [f32]) {
+        let [inputs, outputs] = points.layouts;
+        let lane = panel.block * LANES;
+        let mut begun = vec![points.resume; self.taps];
+        for t in points.times.clone() {
+            for (first, len) in even_pieces(inputs.tiles, CHUNK) {
                 for tap in self.valid_taps(t) {
                     let slice = (self.first_slice(t) + tap as isize) as usize;
-                    let a = values.at(block, slice, point) + first * LANES;
-                    let b = gradients.at(panel, t, point) + first * width;
+                    let a = inputs.at(&inputs.panels[block], slice, point) + first * LANES;
+                    let b = outputs.at(panel, t, point) + first * panel.width;
                     let product = Product::<1, LANES, { usize::MAX }> {
-                        a: values.values,
-                        b: gradients.values,
+                        a: points.values[0],
+                        b: points.values[1],
                         runs: &[Run { a, b, len }],
                         block: usize::MAX,
                         rows: LANES,
-                        width,
-                        out: &mut sums[tap * LANES * lanes + panel * PANEL..],
-                        out_row: lanes,
+                        width: panel.width,
+                        out: &mut sums[tap * LANES * self.lanes() + lane..],
+                        out_row: self.lanes(),
                         resume: begun[tap],
                         next: &[],
                     };
-                    dispatch(isa, product);
+                    dispatch(points.isa, product);
                     begun[tap] = true;
                 }
             }
         }
         for tap in (0..self.taps).filter(|&tap| !begun[tap]) {
-            for row in sums[tap * LANES * lanes..][..LANES * lanes].chunks_exact_mut(lanes) {
-                row[panel * PANEL..][..width].fill(0.0);
-            }
+            let rows = &mut sums[tap * LANES * self.lanes()..][..LANES * self.lanes()];
+            rows.chunks_exact_mut(self.lanes()).for_each(|row| row[lane..lane + panel.width].fill(0.0));
         }
     }
 
@@ -206,25 +219,24 @@ impl Winograd {
         WeightTransposed: Axis<N, 3>,
     {
         let channel = self.input.channels * self.taps * 9;
-        let lanes = self.output.blocks() * LANES;
-        let pitch = self.input.blocks() * (self.taps * LANES * lanes + LANES);
+        let point_pitch = self.input.blocks() * self.sums_block();
+        let order: Vec<[usize; 2]> =
+            (0..self.input.channels).flat_map(|input| (0..self.taps).map(move |tap| [input, tap])).collect();
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
-            let start = |input: usize, tap: usize| {
-                let row = (input / LANES * self.taps + tap) * LANES + input % LANES;
-                input / LANES * LANES + row * lanes + block * LANES
-            };
-            for input in 0..self.input.channels {
-                for tap in 0..self.taps {
-                    let points = &sums[start(input, tap)..];
-                    let next = if tap + 1 < self.taps { start(input, tap + 1) } else { start(input + 1, 0) };
-                    let next = next.wrapping_sub(start(input, tap));
-                    let mut kernels: Kernels = [[0.0; LANES]; 9];
-                    dispatch(isa, Unpack::<N> { points, point_pitch: pitch, next, kernels: &mut kernels });
-                    for (lane, gradient) in gradient.chunks_exact_mut(channel).enumerate() {
-                        let kernel = &mut gradient[(input * self.taps + tap) * 9..][..9];
-                        for (value, lanes) in kernel.iter_mut().zip(&kernels) {
-                            *value = lanes[lane];
-                        }
+            for (i, &[input, tap]) in order.iter().enumerate() {
+                let start = self.sums_at(input, tap);
+                let next = order.get(i + 1).map_or(start, |&[input, tap]| self.sums_at(input, tap));
+                let mut kernels: Kernels = [[0.0; LANES]; 9];
+                let unpack = Unpack::<N> {
+                    points: &sums[start + block * LANES..],
+                    point_pitch,
+                    next: next.wrapping_sub(start),
+                    kernels: &mut kernels,
+                };
+                dispatch(isa, unpack);
+                for (lane, gradient) in gradient.chunks_exact_mut(channel).enumerate() {
+                    for (value, lanes) in gradient[i * 9..][..9].iter_mut().zip(&kernels) {
+                        *value = lanes[lane];
                     }
                 }
             }
@@ -235,42 +247,32 @@ impl Winograd {
 /// Transforms the pixels of tiles; `shift` is from a tile's first output to its first pixel, on both axes.
 fn transform<A: Axis<M, N>, const M: usize, const N: usize>(
     isa: Isa,
-    (layout, pixels): (&Blocked, &[f32]),
+    (side, pixels): (&Blocked, &[f32]),
     shift: isize,
     places: &[Place],
-    points: &Points<'_>,
-    values: &mut [f32],
+    layout: &Layout,
+    mut values: &mut [f32],
 ) {
-    let offset = [1, 2].map(|axis| layout.border[axis][0] as isize + shift);
-    let one = |panel: usize, slice: usize, values: &mut [f32]| {
-        let width = points.panel_width(panel);
-        for lane in (0..width).step_by(LANES) {
-            let block = (panel * points.width + lane) / LANES;
-            let slice = points.slices.start + slice + layout.border[0][0];
-            let plane = block * layout.block_pitch() + slice * layout.slice_pitch();
-            let planes = Planes {
-                pixels: &pixels[plane..],
-                clip_pitch: layout.len(),
-                padded: [1, 2].map(|axis| layout.padded(axis)),
-            };
+    let mut tasks = Vec::new();
+    for panel in &layout.panels {
+        for slice in layout.slices.clone() {
+            let (own, rest) = std::mem::take(&mut values).split_at_mut(layout.slice_len(panel));
+            tasks.push((panel, slice, own));
+            values = rest;
+        }
+    }
+    tasks.into_par_iter().for_each(|(panel, slice, values)| {
+        for lane in (0..panel.width).step_by(LANES) {
             let to_points = ToPoints::<A, M, N> {
-                planes,
+                planes: Planes::new(side, pixels, [panel.block + lane / LANES, slice]),
                 places,
-                offset,
+                shift,
                 points: &mut values[lane..],
-                point_pitch: point_pitch(points.tiles * width),
-                tile_pitch: width,
+                point_pitch: layout.point_pitch(panel),
+                tile_pitch: panel.width,
                 map: PhantomData,
             };
             dispatch(isa, to_points);
         }
-    };
-    let slices = points.slices.len();
-    let full = points.lanes / points.width;
-    let full_len = full * slices * points.slice_len(points.width);
-    let (whole, last) = values.split_at_mut(full_len);
-    let whole = whole.par_chunks_mut(points.slice_len(points.width));
-    let last_width = points.lanes - full * points.width;
-    let last = last.par_chunks_mut(points.slice_len(last_width).max(1));
-    whole.chain(last).enumerate().for_each(|(i, values)| one(i / slices, i % slices, values));
+    });
 }

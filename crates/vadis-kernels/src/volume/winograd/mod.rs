@@ -17,6 +17,7 @@ mod gradient;
 mod pack;
 mod product;
 mod scratch;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -83,7 +84,7 @@ struct Memory {
 }
 
 impl Memory {
-    const DEFAULT: Self = Self { inputs: 1 << 20, products: 1 << 18, gradient: 1 << 24 };
+    const DEFAULT: Self = Self { inputs: 1 << 20, products: 1 << 17, gradient: 1 << 24 };
 }
 
 /// What one task works on: rows of tiles of the whole batch, and output times.

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use crate::Activation;
 use crate::tile::LANES;
+use crate::volume::blocked::Blocked;
 
 use super::transform::{Axis, Output, both_axes};
 use super::vector::{Kernel, Vector, read, write};
@@ -23,22 +24,36 @@ pub(super) struct Place {
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {
     /// From the first pixel of the first clip's plane on.
-    pub(super) pixels: &'a [f32],
+    pixels: &'a [f32],
     /// Elements from a clip to the next.
-    pub(super) clip_pitch: usize,
+    clip_pitch: usize,
     /// Height and width with the border.
-    pub(super) padded: [usize; 2],
+    padded: [usize; 2],
+    /// Rows above and columns left of the first pixel.
+    border: [usize; 2],
 }
 
-impl Planes<'_> {
-    /// The N × N pixels from `corner` on; zeros beyond the border.
+impl<'a> Planes<'a> {
+    /// The planes of a block and time in clips of the layout.
+    pub(super) fn new(layout: &Blocked, clips: &'a [f32], [block, t]: [usize; 2]) -> Self {
+        let start = block * layout.block_pitch() + (t + layout.border[0][0]) * layout.slice_pitch();
+        Self {
+            pixels: &clips[start..],
+            clip_pitch: layout.len(),
+            padded: [layout.padded(1), layout.padded(2)],
+            border: [layout.border[1][0], layout.border[2][0]],
+        }
+    }
+
+    /// The N × N pixels from `shift` rows and columns beside a place on; zeros beyond the border.
     ///
     /// # Safety
     /// As [`Vector`]'s methods.
     #[inline(always)]
-    unsafe fn tile<V: Vector, const N: usize>(&self, clip: usize, corner: [isize; 2]) -> [[V; N]; N] {
+    unsafe fn tile<V: Vector, const N: usize>(&self, place: &Place, shift: isize) -> [[V; N]; N] {
         let [height, width] = self.padded;
-        let plane = &self.pixels[clip * self.clip_pitch..][..height * width * LANES];
+        let corner = [place.y + self.border[0], place.x + self.border[1]].map(|at| at as isize + shift);
+        let plane = &self.pixels[place.clip * self.clip_pitch..][..height * width * LANES];
         let inside =
             corner.iter().zip(self.padded).all(|(&at, end)| at >= 0 && at + N as isize <= end as isize);
         // SAFETY: the caller's; `read` checks its bounds.
@@ -71,8 +86,8 @@ impl Planes<'_> {
 pub(super) struct ToPoints<'a, A, const N: usize, const M: usize> {
     pub(super) planes: Planes<'a>,
     pub(super) places: &'a [Place],
-    /// From a tile's first output pixel to the first of the N × N pixels, in the planes.
-    pub(super) offset: [isize; 2],
+    /// From a tile's first output pixel to the first of the N × N pixels, on both axes.
+    pub(super) shift: isize,
     pub(super) points: &'a mut [f32],
     pub(super) point_pitch: usize,
     /// Elements from one tile to the next.
@@ -84,10 +99,9 @@ impl<A: Axis<N, M>, const N: usize, const M: usize> Kernel for ToPoints<'_, A, N
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         for (place, tile) in self.places.iter().zip((0..).step_by(self.tile_pitch)) {
-            let corner = [place.y as isize + self.offset[0], place.x as isize + self.offset[1]];
             // SAFETY: the instruction set is enabled; slices check the bounds.
             unsafe {
-                let pixels = self.planes.tile::<V, N>(place.clip, corner);
+                let pixels = self.planes.tile::<V, N>(place, self.shift);
                 both_axes::<A, V, N, M>(&pixels, |p, value| {
                     write(value, &mut self.points[p * self.point_pitch + tile..]);
                 });
@@ -113,27 +127,24 @@ pub(super) struct ToPixels<'a, 'b, const N: usize, const M: usize> {
     pub(super) tile_pitch: usize,
     pub(super) places: &'a [Place],
     pub(super) finish: &'a Finish,
-    /// For each clip from the first place's on, its rows from the first to the last that are written.
+    /// A task's rows, from the first to the last that it writes: `[clip][block][time]`.
     pub(super) rows: &'a mut [&'b mut [f32]],
-    /// Index in `rows` of clip 0, which may lie before them, and the distance of clips.
     pub(super) row_of: RowOf,
-    pub(super) row_pitch: usize,
     /// Height and width of the output.
     pub(super) size: [usize; 2],
     /// Sums of the outputs before the activation, and of their squares.
     pub(super) sums: Option<[&'a mut [f64]; 2]>,
 }
 
-/// Which of a task's slices holds a clip's rows, and which row it begins with.
+/// Which of a task's rows belong to the block and time.
 #[derive(Clone, Copy)]
 pub(super) struct RowOf {
-    pub(super) first_clip: usize,
-    /// Slices from one clip to the next.
-    pub(super) pitch: usize,
-    /// Slice of the first clip.
+    /// Index of the first place's clip.
     pub(super) start: usize,
-    /// First row of the first clip that the task writes; the other clips begin with row 0.
-    pub(super) first_y: usize,
+    /// From one clip to the next.
+    pub(super) clip_pitch: usize,
+    /// Elements from one row of pixels to the next.
+    pub(super) row_pitch: usize,
 }
 
 impl<const N: usize, const M: usize> ToPixels<'_, '_, N, M> {
@@ -170,12 +181,14 @@ where
             for (index, place) in self.places.iter().enumerate() {
                 let pixels = self.pixels::<V>(index * self.tile_pitch);
                 let [height, width] = [self.size[0] - place.y, self.size[1] - place.x].map(|n| n.min(M));
-                let RowOf { first_clip, pitch, start, first_y } = self.row_of;
-                let clip = place.clip - first_clip;
-                let y = place.y - if clip == 0 { first_y } else { 0 };
-                let rows = &mut self.rows[start + clip * pitch][y * self.row_pitch + place.x * LANES..];
+                let RowOf { start, clip_pitch, row_pitch } = self.row_of;
+                let first = self.places[0];
+                let clip = place.clip - first.clip;
+                // The task's rows of a later clip begin at its top.
+                let y = place.y - if clip == 0 { first.y } else { 0 };
+                let rows = &mut self.rows[start + clip * clip_pitch][y * row_pitch + place.x * LANES..];
                 for (i, row) in pixels.iter().take(height).enumerate() {
-                    let out = &mut rows[i * self.row_pitch..][..width * LANES];
+                    let out = &mut rows[i * row_pitch..][..width * LANES];
                     for (value, out) in row.iter().zip(out.chunks_exact_mut(LANES)) {
                         let value = shift.fma(scale, *value);
                         sums = [sums[0].add(value), sums[1].fma(value, value)];
