@@ -530,8 +530,7 @@ impl Back<'_> {
         let slot = &self.slots[index];
         if conv.norm.is_some() {
             let sides = network.sides(index, conv, self.parameter);
-            let [weight, bias] =
-                sides.backward(&slot.norm, &slot.raw, &slot.value, (&compiled.delta, &mut *delta));
+            let [weight, bias] = sides.backward(&slot.norm, &slot.raw, (&compiled.delta, &mut *delta));
             self.gradient[places.norm_weight.clone()].copy_from_slice(&weight);
             self.gradient[places.norm_bias.clone()].copy_from_slice(&bias);
             return;
