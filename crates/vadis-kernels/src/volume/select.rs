@@ -198,6 +198,10 @@ pub(crate) fn concat_backward(
     accumulate: bool,
 ) {
     rows(layout, to, |place, row| {
+        if first % LANES == 0 && !accumulate {
+            let block = first / LANES + place.block;
+            return row.copy_from_slice(gradient.row(&Place { block, ..place }));
+        }
         if !accumulate {
             row.fill(0.0);
         }
