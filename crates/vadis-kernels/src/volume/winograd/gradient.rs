@@ -15,7 +15,7 @@ use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
 use super::vector::dispatch;
-use super::{Strip, TileSize, Winograd, point_pitch};
+use super::{TileSize, Winograd, point_pitch};
 
 /// Most blocks of output gradients side by side.
 const PANEL_BLOCKS: usize = 3;
