@@ -84,7 +84,7 @@ impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Product<'_, ROW, T
                                 *sum = sum.fma(scalar, lane);
                             }
                         }
-                        if BLOCK == LANES {
+                        if TERM == 1 {
                             // A line of the next block's scalars.
                             V::prefetch_near(a.wrapping_add(self.block + k * ROW));
                         }
