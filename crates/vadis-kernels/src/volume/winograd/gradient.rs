@@ -239,7 +239,7 @@ impl Winograd {
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
             for (i, &[input, tap]) in order.iter().enumerate() {
                 let start = self.sums_at(input, tap);
-                let next = order.get(i + 1).map_or(start, |&[input, tap]| self.sums_at(input, tap));
+                let next = order.get(i + 2).map_or(start, |&[input, tap]| self.sums_at(input, tap));
                 let mut kernels: Kernels = [[0.0; LANES]; 9];
                 let unpack = Unpack::<N> {
                     points: &sums[start + block * LANES..],

@@ -96,7 +96,7 @@ impl Memory {
         Self {
             inputs: weights.clamp(1 << 17, 5 << 17),
             products: 1 << 17,
-            gradient: weights.saturating_mul(5).clamp(1 << 19, 1 << 24),
+            gradient: weights.saturating_mul(5).clamp(1 << 19, 5 << 22),
         }
     }
 }
