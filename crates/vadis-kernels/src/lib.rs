@@ -18,6 +18,7 @@ mod memory;
 mod network;
 mod plan;
 mod tile;
+pub mod volume;
 
 pub use activation::{Activation, exp};
 pub use matrix::{multiply, multiply_transposed};
