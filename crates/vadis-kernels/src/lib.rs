@@ -16,6 +16,7 @@ mod linear;
 mod network;
 mod plan;
 mod tile;
+pub mod volume;
 
 pub use activation::Activation;
 pub use network::{Frozen, Gradients, Network, SizeError, Workspace};

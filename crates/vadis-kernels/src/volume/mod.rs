@@ -1,0 +1,11 @@
+//! Networks over clips `[channels, time, height, width]`, forward, backward and frozen for inference;
+//! images are clips of one frame.
+//!
+//! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices.
+
+mod blocked;
+mod network;
+mod plan;
+
+pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
+pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
