@@ -9,11 +9,13 @@ mod fast;
 mod image;
 mod named;
 mod reference;
+mod state;
 mod volume;
 mod volume_reference;
 
 pub use image::Segment;
 pub use named::{LoadError, NamedTensor};
+pub use state::{StateDict, by_part, under};
 pub use vadis_kernels::{
     Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, SizeError, Step,
 };

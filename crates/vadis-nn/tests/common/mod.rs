@@ -66,4 +66,15 @@ impl Fixture {
         let shape: [usize; D] = shape.as_slice().try_into().unwrap();
         Tensor::from_data(TensorData::new(values.clone(), shape), device)
     }
+
+    /// As clips `[batch, channels, time, height, width]`; images are clips of one frame.
+    pub(crate) fn clips(&self, name: &str, device: &Device) -> Tensor<5> {
+        let (shape, values) = &self.tensors[name];
+        let mut shape = shape.clone();
+        if shape.len() == 4 {
+            shape.insert(2, 1);
+        }
+        let shape: [usize; 5] = shape.try_into().unwrap();
+        Tensor::from_data(TensorData::new(values.clone(), shape), device)
+    }
 }
