@@ -80,9 +80,10 @@ fn tanh(x: f32) -> f32 {
     select(x.abs() < 0.625, near, far.copysign(x))
 }
 
-/// Cephes' `expf` without branches, so that it vectorises; arguments beyond ±88 are clamped.
+/// eˣ to 3e-7 of itself, by Cephes' `expf` without branches, so that it vectorises; exactly 1 at 0.
+/// Arguments below −87 and above 88 are clamped, NaN stays NaN.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: adding it rounds to an integer, which then is in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;

@@ -13,12 +13,14 @@ mod activation;
 mod conv;
 mod elementwise;
 mod linear;
+mod matrix;
 mod network;
 mod plan;
 mod tile;
 pub mod volume;
 
-pub use activation::Activation;
+pub use activation::{Activation, exp};
+pub use matrix::{multiply, multiply_transposed};
 pub use network::{Frozen, Gradients, Network, SizeError, Workspace};
 pub use plan::{Layer, Plan, PlanError, Reason, Step};
 pub use tile::Isa;

@@ -18,6 +18,36 @@ pub enum NnError {
         /// What it may be.
         expected: &'static str,
     },
+    /// Two tensors that must have one shape do not, or one holds nothing.
+    #[error("axis {axis} of {what} is {got}: expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// The axis, counted from 0.
+        axis: usize,
+        /// Its length as it should be.
+        expected: usize,
+        /// Its length.
+        got: usize,
+    },
+    /// A tensor of too few axes.
+    #[error("a tensor of {got} axes: at least {needed} are needed, the last two a frame's height and width")]
+    Rank {
+        /// Least number of axes.
+        needed: usize,
+        /// Its number of axes.
+        got: usize,
+    },
+    /// A frame smaller than the operation's window.
+    #[error("frames of {width}×{height} pixels are too small: each side must have at least {needed}")]
+    FrameTooSmall {
+        /// Rows.
+        height: usize,
+        /// Pixels a row.
+        width: usize,
+        /// Least pixels of a side.
+        needed: usize,
+    },
     /// Too few samples for the operation.
     #[error("a batch of {got} is too small: at least {needed} are needed")]
     BatchTooSmall {

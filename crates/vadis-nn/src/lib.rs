@@ -5,6 +5,7 @@ pub mod loss;
 pub mod networks;
 pub mod optim;
 pub mod segment;
+mod simd;
 pub mod weights;
 
 use burn::tensor::Tensor;

@@ -10,13 +10,18 @@
 //! ∂L/∂z_i = (1/σ²) Σ_j W_ij (z_i − z_j)
 //! ```
 
+mod pairs;
+mod reference;
+
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::fused;
 use crate::NnError;
+use pairs::Pairs;
 
 /// Smallest σ², in the latents' squared units; keeps a_ij finite when all latents coincide.
 const SIGMA2_FLOOR: f32 = 1e-8;
@@ -125,32 +130,42 @@ impl RenyiEntropy {
         if n < 2 {
             return Err(NnError::BatchTooSmall { got: n, needed: 2 });
         }
-        let distance2 = pairwise_squared_distances(latents);
-        let pairs = read_pairs(&distance2, n)?;
-        let mean = pairs.iter().map(|&v| f64::from(v)).sum::<f64>() / pairs.len() as f64;
-        let (exponent, sigma2) = self.exponent(distance2, &pairs, mean as f32);
-        // The diagonal is exactly 0 and nothing is above it, so the largest exponent is 0 and the
-        // logsumexp needs no shift: the sum lies in [N, N²].
-        let loss = exponent.exp().sum().log().neg().add_scalar(2.0 * (n as f32).ln());
-        Ok(EntropyTerms { loss, mean_distance2: mean as f32, sigma2 })
+        match fused::apply(&latents, &[], |latents, _, gradient| self.evaluate(latents, n, gradient)) {
+            Some((loss, numbers)) => {
+                let (mean_distance2, sigma2) = numbers?;
+                Ok(EntropyTerms { loss, mean_distance2, sigma2 })
+            }
+            None => reference::forward(self, latents),
+        }
     }
 
-    /// a_ij and the σ² behind it.
-    fn exponent(&mut self, distance2: Tensor<2>, pairs: &[f32], mean: f32) -> (Tensor<2>, f32) {
+    /// The loss by our kernels, with the mean squared distance and σ².
+    fn evaluate(
+        &mut self,
+        latents: &[f32],
+        n: usize,
+        gradient: Option<&mut [f32]>,
+    ) -> (f64, Result<(f32, f32), NnError>) {
+        let Some(pairs) = Pairs::new(latents, n) else {
+            return (f64::NAN, Err(NnError::NotFinite { what: "latents" }));
+        };
+        let mean = pairs.mean() as f32;
+        let sigma2 = self.sigma2(|| pairs.median(), mean);
+        let follows = matches!(self.bandwidth, Bandwidth::Mean) && sigma2 > SIGMA2_FLOOR;
+        let potential = pairs.potential(sigma2);
+        let loss = potential.loss();
+        if let Some(gradient) = gradient {
+            pairs.gradient(potential, follows, gradient);
+        }
+        (loss, Ok((mean, sigma2)))
+    }
+
+    /// σ² by the rule, from the pairs' median and mean squared distance.
+    fn sigma2(&mut self, median: impl FnOnce() -> f32, mean: f32) -> f32 {
         match self.bandwidth {
-            Bandwidth::Median => {
-                let sigma2 = self.smooth((median(pairs) / 2.0).max(SIGMA2_FLOOR));
-                (distance2.mul_scalar(-0.25 / sigma2), sigma2)
-            }
-            Bandwidth::Mean => {
-                let sigma2 =
-                    distance2.clone().sum().div_scalar(4.0 * pairs.len() as f32).clamp_min(SIGMA2_FLOOR);
-                (scaled(distance2, sigma2), (mean / 2.0).max(SIGMA2_FLOOR))
-            }
-            Bandwidth::Fixed(sigma) => {
-                let sigma2 = (sigma * sigma) as f32;
-                (distance2.mul_scalar(-0.25 / sigma2), sigma2)
-            }
+            Bandwidth::Median => self.smooth((median() / 2.0).max(SIGMA2_FLOOR)),
+            Bandwidth::Mean => (mean / 2.0).max(SIGMA2_FLOOR),
+            Bandwidth::Fixed(sigma) => (sigma * sigma) as f32,
         }
     }
 
@@ -161,45 +176,9 @@ impl RenyiEntropy {
     }
 }
 
-fn scaled(distance2: Tensor<2>, sigma2: Tensor<1>) -> Tensor<2> {
-    distance2.div(sigma2.reshape([1, 1])).mul_scalar(-0.25)
-}
-
-/// ‖z_i − z_j‖² as `[N, N]` by one GEMM, clamped at 0, its diagonal exactly 0.
-///
-/// The batch mean is taken off first (without gradient: distances do not depend on it), or the two large
-/// squares would cancel to noise where latents lie far from the origin.
-fn pairwise_squared_distances(latents: Tensor<2>) -> Tensor<2> {
-    let n = latents.dims()[0];
-    let centred = latents.clone() - latents.detach().mean_dim(0);
-    let norms = centred.clone().powi_scalar(2).sum_dim(1);
-    let cross = centred.clone().matmul(centred.transpose());
-    let distance2 = norms.clone() + norms.transpose() - cross.mul_scalar(2.0);
-    let mut off_diagonal = vec![1.0f32; n * n];
-    off_diagonal.iter_mut().step_by(n + 1).for_each(|v| *v = 0.0);
-    let mask = Tensor::<2>::from_data(TensorData::new(off_diagonal, [n, n]), &distance2.device());
-    distance2.clamp_min(0.0) * mask
-}
-
-/// The distances above the diagonal.
-fn read_pairs(distance2: &Tensor<2>, n: usize) -> Result<Vec<f32>, NnError> {
-    let all = crate::tensor_values(distance2.clone().detach())?;
-    let pairs: Vec<f32> = (0..n).flat_map(|i| all[i * n + i + 1..(i + 1) * n].iter().copied()).collect();
-    match pairs.iter().all(|v| v.is_finite()) {
-        true => Ok(pairs),
-        false => Err(NnError::NotFinite { what: "latents" }),
-    }
-}
-
-fn median(values: &[f32]) -> f32 {
-    let mut sorted = values.to_vec();
-    let middle = sorted.len() / 2;
-    *sorted.select_nth_unstable_by(middle, f32::total_cmp).1
-}
-
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, TensorData};
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -279,6 +258,40 @@ mod tests {
             let slope = (of(&up) - of(&down)) / f64::from(up[k] - down[k]);
             assert!((f64::from(got[k]) - slope).abs() < 1e-4, "{} against {slope}", got[k]);
         }
+    }
+
+    #[test]
+    fn kernels_and_burns_operations_agree() {
+        type Path = fn(&mut RenyiEntropy, Tensor<2>) -> Result<EntropyTerms, NnError>;
+        let run = |path: Path, rule, n, values: &[f32]| {
+            let z = latents(values, n, &Device::flex().autodiff()).require_grad();
+            let terms = path(&mut RenyiEntropy::new(rule), z.clone()).unwrap();
+            let gradient = crate::tensor_values(z.grad(&terms.loss.backward()).unwrap()).unwrap();
+            (terms.loss.into_scalar::<f32>(), terms.mean_distance2, terms.sigma2, gradient)
+        };
+        for (n, d) in [(2, 1), (7, 3), (64, 32), (97, 256)] {
+            let values = gaussian(n, d, 4);
+            for rule in [Bandwidth::Median, Bandwidth::Mean, Bandwidth::Fixed(2.0)] {
+                let got = run(RenyiEntropy::forward, rule, n, &values);
+                let want = run(reference::forward, rule, n, &values);
+                assert!((got.0 - want.0).abs() < 1e-5, "{} against {}", got.0, want.0);
+                assert!((got.1 / want.1 - 1.0).abs() < 1e-5 && (got.2 / want.2 - 1.0).abs() < 1e-5);
+                let largest = want.3.iter().fold(0f32, |m, v| m.max(v.abs()));
+                for (g, w) in got.3.iter().zip(&want.3) {
+                    assert!((g - w).abs() <= 1e-4 * largest + 1e-7, "{g} against {w}: {rule}, {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let values = gaussian(150, 70, 8);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (loss(&values, 150, Bandwidth::Mean), gradient(&values, 150, Bandwidth::Median)))
+        };
+        assert_eq!(run(1), run(3));
     }
 
     /// Z ~ N(0, I_d): E exp(−‖z−z'‖²/4σ²) = (1 + 1/σ²)^(−d/2), so −log V → (d/2) log(1 + 1/σ²); adding the
