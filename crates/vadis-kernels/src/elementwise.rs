@@ -7,8 +7,9 @@ use crate::tile::Isa;
 /// Defines a function that runs an inlined body under the instruction set that its first argument
 /// names.
 macro_rules! for_each_isa {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $body:block) => {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
+        #[allow(unsafe_code, reason = "only to enter a function built for a set that the machine has")]
         pub(crate) fn $name(isa: Isa, $($arg: $type),*) {
             #[inline(always)]
             fn body($($arg: $type),*) $body
@@ -31,6 +32,7 @@ macro_rules! for_each_isa {
         }
     };
 }
+pub(crate) use for_each_isa;
 
 for_each_isa! {
     /// Applies `activation` in place.

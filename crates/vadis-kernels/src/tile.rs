@@ -144,7 +144,7 @@ pub(crate) fn accumulate(
 /// # Safety
 /// The methods may be called only where the instruction set is enabled; `load` reads and `store`
 /// writes 16 floats.
-trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     /// self + a · b, rounded once where the target has that instruction.
@@ -200,7 +200,7 @@ macro_rules! by_rows {
 }
 
 #[derive(Clone, Copy)]
-struct Scalars([f32; LANES]);
+pub(crate) struct Scalars([f32; LANES]);
 
 impl Vector for Scalars {
     #[inline(always)]
@@ -246,7 +246,7 @@ unsafe fn portable(init: &[f32; WIDTH], sum: Sum<'_>, tile: &mut Tile, rows: usi
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::{
         __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
         _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
@@ -275,7 +275,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    struct Pair(__m256, __m256);
+    pub(crate) struct Pair(__m256, __m256);
 
     impl Vector for Pair {
         #[inline(always)]

@@ -4,8 +4,20 @@
 //! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices.
 
 mod blocked;
+mod compile;
+mod direct;
+mod few;
+mod kernel;
+mod layout;
 mod network;
+mod norm;
+mod pass;
 mod plan;
+mod pool;
+mod select;
+mod shared;
+mod taps;
+mod weights;
 
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};

@@ -1,12 +1,17 @@
 //! A [`Plan`] compiled for this machine: forward, backward and inference.
+//!
+//! A batch goes through the plan node by node, in the layouts that [`super::compile`] chose; planes
+//! are read at the input and written at the output only.
 
-use std::ops::Range;
-
-use rayon::prelude::*;
 use thiserror::Error;
 
+use super::compile::{Compiled, Way, compile, inference_way};
+use super::direct::Finish;
+use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, EPSILON, Node, Operation, Plan};
-use crate::Isa;
+use super::pool::Buffers;
+use super::select::{self, Batch, Pool};
+use crate::{Activation, Isa};
 
 /// How a network computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,22 +60,36 @@ fn check(what: &'static str, expected: usize, got: usize) -> Result<(), RunError
 #[derive(Clone, Debug)]
 pub struct Network {
     plan: Plan,
+    isa: Isa,
+    nodes: Vec<Compiled>,
 }
 
 /// What the backward pass needs of a forward one. Reuse it from step to step: its memory is kept.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
-    batch: usize,
-    nodes: usize,
-    values: Vec<Vec<f32>>,
-    raw: Vec<Vec<f32>>,
-    norms: Vec<Norm>,
+    /// What the memory is laid out for.
+    plan: Option<Plan>,
+    /// The batch of the forward pass that it holds.
+    batch: Option<usize>,
+    slots: Vec<Slot>,
+    deltas: Buffers,
+}
+
+/// A node's memory.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    value: Vec<f32>,
+    /// The input of the norm.
+    raw: Vec<f32>,
+    norm: Norm,
+    forward: Vec<f32>,
+    backward: Vec<f32>,
 }
 
 /// Memory of an inference. Reuse it from run to run.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
-    values: Vec<Vec<f32>>,
+    buffers: Buffers,
 }
 
 /// What a forward pass in training gives.
@@ -95,27 +114,59 @@ pub struct Gradients {
 /// A network with its weights packed and its norms folded into them, for inference.
 #[derive(Clone, Debug)]
 pub struct Frozen {
-    plan: Plan,
-    weights: Vec<[Vec<f32>; 2]>,
+    network: Network,
+    /// For each node that is needed and has one: its convolution.
+    convs: Vec<Option<FrozenConv>>,
     outputs: Vec<usize>,
-    needed: Vec<bool>,
+    /// How many nodes read each node, or ask for it; 0 where it is not needed.
+    uses: Vec<usize>,
 }
 
-/// A batch's mean and 1/√(variance + ε) of each channel.
-#[derive(Clone, Debug, Default)]
-struct Norm {
-    mean: Vec<f32>,
-    inverse: Vec<f32>,
+#[derive(Clone, Debug)]
+struct FrozenConv {
+    way: Way,
+    packed: Vec<f32>,
+    bias: Vec<f32>,
+    activation: Activation,
 }
 
 fn volume(shape: [usize; 4]) -> usize {
     shape.iter().product()
 }
 
+/// Sets a buffer's length; memory that was there stays.
+fn fit(buffer: &mut Vec<f32>, len: usize) {
+    buffer.resize(len, 0.0);
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
+    fn prepare(&mut self, plan: &Plan) {
+        if self.plan.as_ref() != Some(plan) {
+            *self = Self { plan: Some(plan.clone()), ..Self::default() };
+            self.slots.resize_with(plan.nodes().len(), Slot::default);
+        }
+        self.batch = None;
+    }
+}
+
+impl Scratch {
+    /// Empty memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
 impl Network {
     /// Compiles `plan`.
-    pub fn new(plan: &Plan, _options: Options) -> Self {
-        Self { plan: plan.clone() }
+    pub fn new(plan: &Plan, options: Options) -> Self {
+        let isa = options.isa.filter(|isa| isa.is_available()).unwrap_or_else(Isa::detect);
+        Self { plan: plan.clone(), isa, nodes: compile(plan) }
     }
 
     /// The plan.
@@ -137,114 +188,109 @@ impl Network {
     ) -> Result<Forward, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
         check("input", batch.saturating_mul(volume(self.plan.input())), x.len())?;
-        let nodes = self.plan.nodes();
+        workspace.prepare(&self.plan);
         let mut statistics = vec![0.0; self.plan.buffer_count()];
-        let mut new = Workspace { batch, nodes: nodes.len(), ..Workspace::default() };
-        for node in nodes {
-            let inputs: Vec<&[f32]> = node.inputs.iter().map(|&i| &new.values[i][..]).collect();
-            let mut value = self.compute(node, &inputs, x, batch, |conv, x| {
-                let [weight, bias] =
-                    [&parameter[node.places.weight.clone()], &parameter[node.places.bias.clone()]];
-                conv_forward(conv, weight, bias, x, self.input_shape(node), node.shape)
-            });
-            let (mut raw, mut norm) = (Vec::new(), Norm::default());
-            if let Operation::Conv(conv) = &node.operation {
-                if conv.norm.is_some() {
-                    raw = value.clone();
-                    norm = self.normalise(node, parameter, &mut value, batch, &mut statistics)?;
-                }
-                value.iter_mut().for_each(|v| *v = conv.activation.apply(*v));
+        for (index, node) in self.plan.nodes().iter().enumerate() {
+            let (before, after) = workspace.slots.split_at_mut(index);
+            let slot = &mut after[0];
+            fit(&mut slot.value, batch * self.nodes[index].value.len());
+            if batch == 0 {
+                continue;
             }
-            new.values.push(value);
-            new.raw.push(raw);
-            new.norms.push(norm);
-        }
-        *workspace = new;
-        Ok(Forward { output: workspace.values[self.plan.output_node()].clone(), statistics })
-    }
-
-    fn input_shape(&self, node: &Node) -> [usize; 4] {
-        self.plan.nodes()[node.inputs[0]].shape
-    }
-
-    fn compute(
-        &self,
-        node: &Node,
-        inputs: &[&[f32]],
-        x: &[f32],
-        batch: usize,
-        conv: impl Fn(&Conv, &[f32]) -> Vec<f32>,
-    ) -> Vec<f32> {
-        match &node.operation {
-            Operation::Input => x.to_vec(),
-            Operation::Conv(operation) => conv(operation, inputs[0]),
-            Operation::Concat => {
-                let mut joined = Vec::with_capacity(batch * volume(node.shape));
-                for sample in 0..batch {
-                    for input in inputs {
-                        let len = input.len() / batch;
-                        joined.extend_from_slice(&input[sample * len..][..len]);
+            match &node.operation {
+                Operation::Conv(conv) => {
+                    let input = &before[node.inputs[0]].value;
+                    self.conv_forward(index, conv, parameter, input, slot, batch)?;
+                    if conv.norm.is_some() {
+                        statistics[node.places.mean.clone()].copy_from_slice(&slot.norm.mean);
+                        statistics[node.places.variance.clone()].copy_from_slice(&slot.norm.variance);
                     }
                 }
-                joined
-            }
-            _ => {
-                let sources = sources(node, self.input_shape(node));
-                let input = inputs[0];
-                let (n_in, n_out) = (volume(self.input_shape(node)), sources.len());
-                let mut out = vec![0.0; batch * n_out];
-                for (x, y) in input.chunks_exact(n_in).zip(out.chunks_exact_mut(n_out)) {
-                    for (y, sources) in y.iter_mut().zip(&sources) {
-                        *y = x[first_largest(x, sources)];
-                    }
+                _ => {
+                    let inputs: Vec<&[f32]> = node.inputs.iter().map(|&i| &before[i].value[..]).collect();
+                    self.other_forward(index, &inputs, x, &mut slot.value);
                 }
-                out
             }
         }
+        workspace.batch = Some(batch);
+        Ok(Forward { output: self.planes(self.plan.output_node(), batch, &workspace.slots), statistics })
     }
 
-    fn normalise(
+    fn planes(&self, index: usize, batch: usize, slots: &[Slot]) -> Vec<f32> {
+        let mut planes = vec![0.0; batch * volume(self.plan.nodes()[index].shape)];
+        self.nodes[index].value.write_planes(&slots[index].value, &mut planes);
+        planes
+    }
+
+    fn conv_forward(
         &self,
-        node: &Node,
+        index: usize,
+        conv: &Conv,
         parameter: &[f32],
-        value: &mut [f32],
+        input: &[f32],
+        slot: &mut Slot,
         batch: usize,
-        statistics: &mut [f32],
-    ) -> Result<Norm, RunError> {
-        let (channels, len) = (node.shape[0], volume(node.shape) / node.shape[0]);
-        if batch * len == 1 {
+    ) -> Result<(), RunError> {
+        let (node, compiled) = (&self.plan.nodes()[index], &self.nodes[index]);
+        let Some(ways) = &compiled.ways else { unreachable!("a convolution has its ways") };
+        fit(&mut slot.forward, ways.forward.packed_len());
+        ways.forward.pack_into(&parameter[node.places.weight.clone()], &mut slot.forward);
+        let bias = &parameter[node.places.bias.clone()];
+        if conv.norm.is_none() {
+            let finish = Finish { bias, activation: conv.activation, accumulate: false };
+            ways.forward.run(self.isa, input, &slot.forward, &finish, &mut slot.value);
+            return Ok(());
+        }
+        let count = batch * volume(node.shape) / node.shape[0];
+        if count == 1 {
             return Err(RunError::OneValue { node: node.name.clone() });
         }
-        let mut norm = Norm::default();
-        let count = (batch * len) as f64;
-        for channel in 0..channels {
-            let planes =
-                |sample: usize| (sample * channels + channel) * len..(sample * channels + channel + 1) * len;
-            let sum: f64 = (0..batch).flat_map(|s| &value[planes(s)]).map(|&v| f64::from(v)).sum();
-            let mean = sum / count;
-            let squares: f64 =
-                (0..batch).flat_map(|s| &value[planes(s)]).map(|&v| (f64::from(v) - mean).powi(2)).sum();
-            let inverse = 1.0 / (squares / count + f64::from(EPSILON)).sqrt();
-            statistics[node.places.mean.start + channel] = mean as f32;
-            statistics[node.places.variance.start + channel] = (squares / (count - 1.0).max(1.0)) as f32;
-            let (gain, shift) = (
-                parameter[node.places.norm_weight.start + channel],
-                parameter[node.places.norm_bias.start + channel],
-            );
-            for sample in 0..batch {
-                for v in &mut value[planes(sample)] {
-                    *v = (*v - mean as f32) * inverse as f32 * gain + shift;
-                }
-            }
-            norm.mean.push(mean as f32);
-            norm.inverse.push(inverse as f32);
+        fit(&mut slot.raw, batch * compiled.raw.len());
+        let finish = Finish { bias, ..Finish::PLAIN };
+        let packed = [input, &slot.forward];
+        let sums = ways.forward.run_with_sums(self.isa, batch, packed, &finish, &mut slot.raw);
+        slot.norm = Norm::new(&sums, count);
+        self.sides(index, conv, parameter).forward(&slot.norm, &slot.raw, &mut slot.value);
+        Ok(())
+    }
+
+    fn sides<'a>(&self, index: usize, conv: &Conv, parameter: &'a [f32]) -> Sides<'a> {
+        let (node, compiled) = (&self.plan.nodes()[index], &self.nodes[index]);
+        Sides {
+            isa: self.isa,
+            activation: conv.activation,
+            raw: compiled.raw,
+            value: compiled.value,
+            weight: &parameter[node.places.norm_weight.clone()],
+            bias: &parameter[node.places.norm_bias.clone()],
         }
-        Ok(norm)
+    }
+
+    fn batch_of<'a>(&'a self, index: usize, values: &'a [f32]) -> Batch<'a> {
+        Batch { layout: &self.nodes[index].value, values }
+    }
+
+    /// The nodes that are no convolutions. `x` is the plan's input, and `inputs` the node's.
+    fn other_forward(&self, index: usize, inputs: &[&[f32]], x: &[f32], value: &mut [f32]) {
+        let node = &self.plan.nodes()[index];
+        let layout = &self.nodes[index].value;
+        let inputs: Vec<Batch<'_>> =
+            node.inputs.iter().zip(inputs).map(|(&input, values)| self.batch_of(input, values)).collect();
+        match node.operation {
+            Operation::Input => layout.read_planes(x, value),
+            Operation::MaxPool { kernel, stride } => {
+                Pool { kernel, stride }.forward(self.isa, inputs[0], layout, value);
+            }
+            Operation::Upsample { factor } => select::upsample(factor, inputs[0], layout, value),
+            Operation::Concat => select::concat(&inputs, layout, value),
+            Operation::Sample { step } => select::sample(step, inputs[0], layout, value),
+            Operation::Conv(_) => unreachable!("convolutions go their own way"),
+        }
     }
 
     /// The gradients of a loss whose gradient with respect to the output is `dy`, after
     /// [`Network::forward_train`] with the same `parameter` left `workspace`. `want_input` asks for the
-    /// input's. The forward pass is spent: its memory holds gradients afterwards.
+    /// input's. The forward pass is spent then.
     ///
     /// # Errors
     /// `parameter` or `dy` has another length than the plan and the workspace's batch say, or the
@@ -257,110 +303,39 @@ impl Network {
         want_input: bool,
     ) -> Result<Gradients, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
-        if workspace.nodes != self.plan.nodes().len() {
-            return Err(RunError::NoForward);
-        }
-        let batch = workspace.batch;
+        let batch = workspace.batch.filter(|_| workspace.plan.as_ref() == Some(&self.plan));
+        let batch = batch.ok_or(RunError::NoForward)?;
         check("output gradient", batch * volume(self.plan.output()), dy.len())?;
-        let mut gradient = vec![0.0; parameter.len()];
-        let mut deltas: Vec<Vec<f32>> = workspace.values.iter().map(|v| vec![0.0; v.len()]).collect();
-        deltas[self.plan.output_node()].copy_from_slice(dy);
-        for (index, node) in self.plan.nodes().iter().enumerate().rev() {
-            let (before, after) = deltas.split_at_mut(index);
-            let delta = &mut after[0];
-            match &node.operation {
-                Operation::Input => {}
-                Operation::Conv(conv) => {
-                    self.conv_backward(
-                        index,
-                        conv,
-                        parameter,
-                        workspace,
-                        delta,
-                        &mut before[node.inputs[0]],
-                        &mut gradient,
-                    );
-                }
-                Operation::Concat => {
-                    let mut at = 0;
-                    for sample in 0..batch {
-                        for &input in &node.inputs {
-                            let len = before[input].len() / batch;
-                            let part = &mut before[input][sample * len..][..len];
-                            part.iter_mut().zip(&delta[at..]).for_each(|(a, b)| *a += b);
-                            at += len;
-                        }
-                    }
-                }
-                _ => {
-                    let sources = sources(node, self.input_shape(node));
-                    let (n_in, n_out) = (volume(self.input_shape(node)), sources.len());
-                    for sample in 0..batch {
-                        let x = &workspace.values[node.inputs[0]][sample * n_in..][..n_in];
-                        let dx = &mut before[node.inputs[0]][sample * n_in..][..n_in];
-                        for (dy, sources) in delta[sample * n_out..][..n_out].iter().zip(&sources) {
-                            dx[first_largest(x, sources)] += dy;
-                        }
-                    }
-                }
-            }
-        }
-        workspace.nodes = 0;
-        Ok(Gradients { input: want_input.then(|| deltas.swap_remove(0)), parameter: gradient })
+        workspace.batch = None;
+        let mut back = Back {
+            network: self,
+            parameter,
+            wanted: self.wanted(want_input),
+            slots: &mut workspace.slots,
+            buffers: &mut workspace.deltas,
+            deltas: vec![None; self.nodes.len()],
+            batch,
+            gradient: vec![0.0; parameter.len()],
+        };
+        let input = if batch == 0 { None } else { back.run(dy) };
+        let gradient = back.gradient;
+        let size = batch * volume(self.plan.input());
+        let input = want_input.then(|| input.unwrap_or_else(|| vec![0.0; size]));
+        Ok(Gradients { input, parameter: gradient })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "private, one node's state")]
-    fn conv_backward(
-        &self,
-        index: usize,
-        conv: &Conv,
-        parameter: &[f32],
-        workspace: &Workspace,
-        delta: &mut [f32],
-        before: &mut [f32],
-        gradient: &mut [f32],
-    ) {
-        let node = &self.plan.nodes()[index];
-        let places = &node.places;
-        let (y, x) = (&workspace.values[index], &workspace.values[node.inputs[0]]);
-        delta.iter_mut().zip(y).for_each(|(d, &y)| *d *= conv.activation.derivative(y));
-        let channels = node.shape[0];
-        let len = volume(node.shape) / channels;
-        if conv.norm.is_some() {
-            let norm = &workspace.norms[index];
-            let count = (delta.len() / channels) as f32;
-            for channel in 0..channels {
-                let raw = &workspace.raw[index];
-                let indices: Vec<usize> = (0..workspace.batch)
-                    .flat_map(|s| (s * channels + channel) * len..(s * channels + channel + 1) * len)
-                    .collect();
-                let hat = |i: usize| (raw[i] - norm.mean[channel]) * norm.inverse[channel];
-                let sum: f32 = indices.iter().map(|&i| delta[i]).sum();
-                let product: f32 = indices.iter().map(|&i| delta[i] * hat(i)).sum();
-                gradient[places.norm_bias.start + channel] += sum;
-                gradient[places.norm_weight.start + channel] += product;
-                let gain = parameter[places.norm_weight.start + channel] * norm.inverse[channel];
-                for &i in &indices {
-                    delta[i] = gain * (delta[i] - sum / count - hat(i) * product / count);
-                }
-            }
+    /// Which nodes' gradients are needed.
+    fn wanted(&self, want_input: bool) -> Vec<bool> {
+        let mut wanted: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for node in self.plan.nodes() {
+            let wants = match node.operation {
+                Operation::Input => want_input,
+                Operation::Conv(_) => true,
+                _ => node.inputs.iter().any(|&input| wanted[input]),
+            };
+            wanted.push(wants);
         }
-        if conv.bias && conv.norm.is_none() {
-            for (plane, d) in delta.chunks_exact(len).enumerate() {
-                gradient[places.bias.start + plane % channels] += d.iter().sum::<f32>();
-            }
-        }
-        let weight = &parameter[places.weight.clone()];
-        conv_backward(
-            conv,
-            weight,
-            x,
-            delta,
-            self.input_shape(node),
-            node.shape,
-            before,
-            &mut gradient[places.weight.clone()],
-        );
+        wanted
     }
 
     /// The network frozen for inference of `nodes`: weights packed, norms folded into them by the
@@ -375,21 +350,32 @@ impl Network {
             self.plan.find(name).ok_or_else(|| RunError::UnknownNode { name: (*name).to_owned() })
         };
         let outputs: Vec<usize> = nodes.iter().map(find).collect::<Result<_, _>>()?;
-        let mut needed = vec![false; self.plan.nodes().len()];
-        outputs.iter().for_each(|&node| needed[node] = true);
+        let mut uses = vec![0; self.nodes.len()];
+        outputs.iter().for_each(|&node| uses[node] += 1);
         for (index, node) in self.plan.nodes().iter().enumerate().rev() {
-            if needed[index] {
-                node.inputs.iter().for_each(|&input| needed[input] = true);
+            if uses[index] > 0 {
+                node.inputs.iter().for_each(|&input| uses[input] += 1);
             }
         }
-        let weights = self.plan.nodes().iter().map(|node| folded(node, parameter, buffers)).collect();
-        Ok(Frozen { plan: self.plan.clone(), weights, outputs, needed })
+        let convs = (0..self.nodes.len())
+            .map(|index| if uses[index] > 0 { self.freeze_conv(index, parameter, buffers) } else { None })
+            .collect();
+        Ok(Frozen { network: self.clone(), convs, outputs, uses })
+    }
+
+    fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<FrozenConv> {
+        let node = &self.plan.nodes()[index];
+        let way = inference_way(&self.plan, &self.nodes, index)?;
+        let Operation::Conv(conv) = &node.operation else { return None };
+        let [weight, bias] = folded(node, conv, parameter, buffers);
+        let mut packed = vec![0.0; way.packed_len()];
+        way.pack_into(&weight, &mut packed);
+        Some(FrozenConv { way, packed, bias, activation: conv.activation })
     }
 }
 
 /// The weight and the bias with the norm folded in.
-fn folded(node: &Node, parameter: &[f32], buffers: &[f32]) -> [Vec<f32>; 2] {
-    let Operation::Conv(conv) = &node.operation else { return [Vec::new(), Vec::new()] };
+fn folded(node: &Node, conv: &Conv, parameter: &[f32], buffers: &[f32]) -> [Vec<f32>; 2] {
     let places = &node.places;
     let mut weight = parameter[places.weight.clone()].to_vec();
     let mut bias = vec![0.0; conv.cout];
@@ -417,211 +403,184 @@ fn folded(node: &Node, parameter: &[f32], buffers: &[f32]) -> [Vec<f32>; 2] {
     [weight, bias]
 }
 
-impl Workspace {
-    /// An empty workspace.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// A backward pass under way.
+struct Back<'a> {
+    network: &'a Network,
+    parameter: &'a [f32],
+    wanted: Vec<bool>,
+    slots: &'a mut [Slot],
+    buffers: &'a mut Buffers,
+    /// Gradients that some node has reached, and that are not spent.
+    deltas: Vec<Option<Vec<f32>>>,
+    batch: usize,
+    gradient: Vec<f32>,
 }
 
-impl Scratch {
-    /// Empty memory.
-    pub fn new() -> Self {
-        Self::default()
+impl Back<'_> {
+    /// Gives the input's gradient, if it was wanted and is not zero.
+    fn run(&mut self, dy: &[f32]) -> Option<Vec<f32>> {
+        let output = self.network.plan.output_node();
+        let layout = &self.network.nodes[output].delta;
+        let mut delta = self.buffers.take(self.batch * layout.len());
+        layout.read_planes(dy, &mut delta);
+        self.deltas[output] = Some(delta);
+        for index in (1..=output).rev() {
+            if let Some(delta) = self.deltas[index].take() {
+                let delta = self.node(index, delta);
+                self.buffers.give(delta);
+            }
+        }
+        let delta = self.deltas[0].take().filter(|_| self.wanted[0])?;
+        let mut planes = vec![0.0; self.batch * volume(self.network.plan.input())];
+        self.network.nodes[0].delta.write_planes(&delta, &mut planes);
+        self.buffers.give(delta);
+        Some(planes)
+    }
+
+    /// Passes a node's gradient on to what the node reads, and gives it back.
+    fn node(&mut self, index: usize, delta: Vec<f32>) -> Vec<f32> {
+        let node = &self.network.plan.nodes()[index];
+        if let Operation::Conv(conv) = &node.operation {
+            return self.conv(index, conv, delta);
+        }
+        let mut first = 0;
+        for &input in &node.inputs {
+            if self.wanted[input] {
+                self.other(index, input, first, &delta);
+            }
+            first += self.network.plan.nodes()[input].shape[0];
+        }
+        delta
+    }
+
+    /// The gradient of a node's input, to be written or, if another node has reached it, added to.
+    fn reach(&mut self, input: usize) -> (Vec<f32>, bool) {
+        match self.deltas[input].take() {
+            Some(delta) => (delta, true),
+            None => (self.buffers.take(self.batch * self.network.nodes[input].delta.len()), false),
+        }
+    }
+
+    fn other(&mut self, index: usize, input: usize, first: usize, delta: &[f32]) {
+        let (mut to, accumulate) = self.reach(input);
+        let (network, isa) = (self.network, self.network.isa);
+        let layout = &network.nodes[input].delta;
+        let gradient = Batch { layout: &network.nodes[index].delta, values: delta };
+        match network.plan.nodes()[index].operation {
+            Operation::MaxPool { kernel, stride } => {
+                let [x, y] = [input, index].map(|node| network.batch_of(node, &self.slots[node].value));
+                Pool { kernel, stride }.backward(isa, [x, y, gradient], layout, &mut to, accumulate);
+            }
+            Operation::Upsample { factor } => {
+                select::upsample_backward(isa, factor, gradient, layout, &mut to, accumulate);
+            }
+            Operation::Concat => select::concat_backward(gradient, first, layout, &mut to, accumulate),
+            Operation::Sample { step } => {
+                select::sample_backward(step, gradient, layout, &mut to, accumulate)
+            }
+            Operation::Input | Operation::Conv(_) => unreachable!("these go their own way"),
+        }
+        self.deltas[input] = Some(to);
+    }
+
+    fn conv(&mut self, index: usize, conv: &Conv, mut delta: Vec<f32>) -> Vec<f32> {
+        let (network, isa) = (self.network, self.network.isa);
+        let (node, compiled) = (&network.plan.nodes()[index], &network.nodes[index]);
+        let Some(ways) = &compiled.ways else { unreachable!("a convolution has its ways") };
+        self.through_norm(index, conv, &mut delta);
+        let (input, places) = (node.inputs[0], &node.places);
+        let x = &self.slots[input].value[..];
+        let (scalar, vector) = if ways.scalar_delta { (&delta[..], x) } else { (x, &delta[..]) };
+        ways.weights.run(isa, scalar, vector, &mut self.gradient[places.weight.clone()]);
+        if self.wanted[input] {
+            let (mut to, accumulate) = self.reach(input);
+            let packed = &mut self.slots[index].backward;
+            fit(packed, ways.backward.packed_len());
+            ways.backward.pack_into(&self.parameter[places.weight.clone()], packed);
+            let finish = Finish { accumulate, ..Finish::PLAIN };
+            ways.backward.run(isa, &delta, packed, &finish, &mut to);
+            self.deltas[input] = Some(to);
+        }
+        delta
+    }
+
+    /// Takes the gradient back through the activation and the norm, and sets the gradients of the
+    /// norm's parameters and of the bias. A norm takes the mean away, and with it any effect of a bias
+    /// before it: that one's gradient is 0.
+    fn through_norm(&mut self, index: usize, conv: &Conv, delta: &mut [f32]) {
+        let network = self.network;
+        let (places, compiled) = (&network.plan.nodes()[index].places, &network.nodes[index]);
+        let slot = &self.slots[index];
+        if conv.norm.is_some() {
+            let sides = network.sides(index, conv, self.parameter);
+            let [weight, bias] =
+                sides.backward(&slot.norm, &slot.raw, &slot.value, (&compiled.delta, &mut *delta));
+            self.gradient[places.norm_weight.clone()].copy_from_slice(&weight);
+            self.gradient[places.norm_bias.clone()].copy_from_slice(&bias);
+            return;
+        }
+        let value = (&compiled.value, &slot.value[..]);
+        activation_backward(network.isa, conv.activation, value, (&compiled.delta, &mut *delta));
+        if conv.bias {
+            let sums = bias_gradient(network.isa, &compiled.delta, delta);
+            self.gradient[places.bias.clone()].copy_from_slice(&sums);
+        }
     }
 }
 
 impl Frozen {
     /// Runs the network on `x` = `[batch][C][T][H][W]`: the values `[batch][C][T][H][W]` of the nodes
     /// that it was frozen for. A clip's result has the same bits whatever the batch and the number of
-    /// threads.
+    /// threads. Memory beyond input and output is that of one clip.
     ///
     /// # Errors
     /// `x` has another length than the plan and `batch` say.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<Vec<f32>>, RunError> {
-        check("input", batch.saturating_mul(volume(self.plan.input())), x.len())?;
-        let network = Network { plan: self.plan.clone() };
-        scratch.values.clear();
-        for (index, node) in self.plan.nodes().iter().enumerate() {
-            if !self.needed[index] {
-                scratch.values.push(Vec::new());
-                continue;
-            }
-            let inputs: Vec<&[f32]> = node.inputs.iter().map(|&i| &scratch.values[i][..]).collect();
-            let value = network.compute(node, &inputs, x, batch, |conv, x| {
-                let [weight, bias] = &self.weights[index];
-                let mut y = conv_forward(conv, weight, bias, x, network.input_shape(node), node.shape);
-                y.iter_mut().for_each(|y| *y = conv.activation.apply(*y));
-                y
-            });
-            scratch.values.push(value);
+        let plan = &self.network.plan;
+        let size = volume(plan.input());
+        check("input", batch.saturating_mul(size), x.len())?;
+        let mut outputs: Vec<Vec<f32>> =
+            self.outputs.iter().map(|&node| vec![0.0; batch * volume(plan.nodes()[node].shape)]).collect();
+        for (clip, x) in x.chunks_exact(size).enumerate() {
+            self.run_clip(clip, x, &mut scratch.buffers, &mut outputs);
         }
-        Ok(self.outputs.iter().map(|&node| scratch.values[node].clone()).collect())
+        Ok(outputs)
     }
-}
 
-/// For each output value of a pooling, upsampling or sampling: the input values it chooses among.
-fn sources(node: &Node, [channels, sizes @ ..]: [usize; 4]) -> Vec<Vec<usize>> {
-    let [_, t_out, h_out, w_out] = node.shape;
-    let window = |axis: usize, place: usize| match node.operation {
-        Operation::MaxPool { kernel, stride } => place * stride[axis]..place * stride[axis] + kernel[axis],
-        Operation::Upsample { factor } => place / factor[axis]..place / factor[axis] + 1,
-        Operation::Sample { step } if axis == 0 => place * step..place * step + 1,
-        _ => place..place + 1,
-    };
-    let mut all = Vec::with_capacity(volume(node.shape));
-    for c in 0..channels {
-        for t in 0..t_out {
-            for y in 0..h_out {
-                for x in 0..w_out {
-                    let mut list = Vec::new();
-                    for t in window(0, t) {
-                        for y in window(1, y) {
-                            list.extend(
-                                window(2, x).map(|x| ((c * sizes[0] + t) * sizes[1] + y) * sizes[2] + x),
-                            );
-                        }
-                    }
-                    all.push(list);
+    fn run_clip(&self, clip: usize, x: &[f32], buffers: &mut Buffers, outputs: &mut [Vec<f32>]) {
+        let network = &self.network;
+        let mut uses = self.uses.clone();
+        let mut values: Vec<Option<Vec<f32>>> = vec![None; uses.len()];
+        for (index, node) in
+            network.plan.nodes().iter().enumerate().filter(|&(index, _)| self.uses[index] > 0)
+        {
+            let layout = &network.nodes[index].value;
+            let mut value = buffers.take(layout.len());
+            let inputs: Vec<&[f32]> =
+                node.inputs.iter().map(|&i| values[i].as_deref().unwrap_or_default()).collect();
+            match &self.convs[index] {
+                Some(conv) => {
+                    let finish = Finish { bias: &conv.bias, activation: conv.activation, accumulate: false };
+                    conv.way.run(network.isa, inputs[0], &conv.packed, &finish, &mut value);
+                }
+                None => network.other_forward(index, &inputs, x, &mut value),
+            }
+            for (&node, output) in
+                self.outputs.iter().zip(outputs.iter_mut()).filter(|&(&node, _)| node == index)
+            {
+                let size = volume(network.plan.nodes()[node].shape);
+                layout.write_planes(&value, &mut output[clip * size..][..size]);
+                uses[index] -= 1;
+            }
+            values[index] = Some(value);
+            for node in node.inputs.iter().copied().chain([index]) {
+                uses[node] -= usize::from(node != index);
+                if uses[node] == 0
+                    && let Some(value) = values[node].take()
+                {
+                    buffers.give(value);
                 }
             }
         }
     }
-    all
-}
-
-fn first_largest(x: &[f32], sources: &[usize]) -> usize {
-    let mut best = sources[0];
-    for &source in &sources[1..] {
-        if x[source] > x[best] || (x[source].is_nan() && !x[best].is_nan()) {
-            best = source;
-        }
-    }
-    best
-}
-
-/// The rows of the smaller and the larger volume that meet at a tap: calls `f` with the start in
-/// the smaller, the start in the larger, and the count; steps are 1 and the stride.
-fn rows(
-    conv: &Conv,
-    tap: [usize; 3],
-    small: [usize; 3],
-    large: [usize; 3],
-    mut f: impl FnMut(usize, usize, usize),
-) {
-    let reach = |axis: usize| -> Range<usize> {
-        let (k, p, s) = (tap[axis], conv.padding[axis], conv.stride[axis]);
-        let first = p.saturating_sub(k).div_ceil(s);
-        let end = if large[axis] + p > k { (large[axis] + p - k).div_ceil(s).min(small[axis]) } else { 0 };
-        first..end.max(first)
-    };
-    let at = |axis: usize, place: usize| place * conv.stride[axis] + tap[axis] - conv.padding[axis];
-    let xs = reach(2);
-    if xs.is_empty() {
-        return;
-    }
-    for t in reach(0) {
-        for y in reach(1) {
-            f(
-                (t * small[1] + y) * small[2] + xs.start,
-                (at(0, t) * large[1] + at(1, y)) * large[2] + at(2, xs.start),
-                xs.len(),
-            );
-        }
-    }
-}
-
-fn taps(conv: &Conv) -> Vec<[usize; 3]> {
-    let [kt, kh, kw] = conv.kernel;
-    (0..kt * kh * kw).map(|tap| [tap / (kh * kw), tap / kw % kh, tap % kw]).collect()
-}
-
-fn space([_, t, h, w]: [usize; 4]) -> [usize; 3] {
-    [t, h, w]
-}
-
-fn conv_forward(
-    conv: &Conv,
-    weight: &[f32],
-    bias: &[f32],
-    x: &[f32],
-    input: [usize; 4],
-    output: [usize; 4],
-) -> Vec<f32> {
-    let (plane_in, plane_out) = (volume(input) / input[0], volume(output) / output[0]);
-    let (taps, stride) = (taps(conv), conv.stride[2]);
-    let batch = x.len() / volume(input);
-    let mut y = vec![0.0; batch * volume(output)];
-    y.par_chunks_mut(plane_out).enumerate().for_each(|(index, y)| {
-        let (sample, o) = (index / conv.cout, index % conv.cout);
-        y.fill(bias.get(o).copied().unwrap_or(0.0));
-        for i in 0..conv.cin {
-            let x = &x[(sample * conv.cin + i) * plane_in..][..plane_in];
-            for (k, &tap) in taps.iter().enumerate() {
-                if conv.transposed.is_some() {
-                    let w = weight[(i * conv.cout + o) * taps.len() + k];
-                    rows(conv, tap, space(input), space(output), |s, l, n| {
-                        (0..n).for_each(|j| y[l + j * stride] += w * x[s + j]);
-                    });
-                } else {
-                    let w = weight[(o * conv.cin + i) * taps.len() + k];
-                    rows(conv, tap, space(output), space(input), |s, l, n| {
-                        (0..n).for_each(|j| y[s + j] += w * x[l + j * stride]);
-                    });
-                }
-            }
-        }
-    });
-    y
-}
-
-#[expect(clippy::too_many_arguments, reason = "private, one node's state")]
-fn conv_backward(
-    conv: &Conv,
-    weight: &[f32],
-    x: &[f32],
-    dy: &[f32],
-    input: [usize; 4],
-    output: [usize; 4],
-    dx: &mut [f32],
-    dw: &mut [f32],
-) {
-    let (plane_in, plane_out) = (volume(input) / input[0], volume(output) / output[0]);
-    let (taps, stride) = (taps(conv), conv.stride[2]);
-    let batch = x.len() / volume(input);
-    let transposed = conv.transposed.is_some();
-    let (small, large) =
-        if transposed { (space(input), space(output)) } else { (space(output), space(input)) };
-    let index = |i: usize, o: usize, k: usize| match transposed {
-        true => (i * conv.cout + o) * taps.len() + k,
-        false => (o * conv.cin + i) * taps.len() + k,
-    };
-    dx.par_chunks_mut(plane_in).enumerate().for_each(|(plane, dx)| {
-        let (sample, i) = (plane / conv.cin, plane % conv.cin);
-        for o in 0..conv.cout {
-            let dy = &dy[(sample * conv.cout + o) * plane_out..][..plane_out];
-            for (k, &tap) in taps.iter().enumerate() {
-                let w = weight[index(i, o, k)];
-                rows(conv, tap, small, large, |s, l, n| match transposed {
-                    true => (0..n).for_each(|j| dx[s + j] += w * dy[l + j * stride]),
-                    false => (0..n).for_each(|j| dx[l + j * stride] += w * dy[s + j]),
-                });
-            }
-        }
-    });
-    dw.par_iter_mut().enumerate().for_each(|(at, dw)| {
-        let (pair, k) = (at / taps.len(), at % taps.len());
-        let (i, o) = match transposed {
-            true => (pair / conv.cout, pair % conv.cout),
-            false => (pair % conv.cin, pair / conv.cin),
-        };
-        for sample in 0..batch {
-            let x = &x[(sample * conv.cin + i) * plane_in..][..plane_in];
-            let dy = &dy[(sample * conv.cout + o) * plane_out..][..plane_out];
-            let (s_values, l_values) = if transposed { (x, dy) } else { (dy, x) };
-            rows(conv, taps[k], small, large, |s, l, n| {
-                *dw += (0..n).map(|j| s_values[s + j] * l_values[l + j * stride]).sum::<f32>();
-            });
-        }
-    });
 }

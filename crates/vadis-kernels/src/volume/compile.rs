@@ -1,0 +1,208 @@
+//! Chooses each node's layout and each convolution's ways.
+
+use super::direct::{Direct, Finish, MOMENTS};
+use super::few::Few;
+use super::layout::{Layout, is_few};
+use super::plan::{Conv, Node, Operation, Plan};
+use super::taps::Window;
+use super::weights::WeightGradient;
+use crate::Isa;
+
+/// A node ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    /// Its values.
+    pub(crate) value: Layout,
+    /// The gradient with respect to them.
+    pub(crate) delta: Layout,
+    /// The input of its norm.
+    pub(crate) raw: Layout,
+    pub(crate) ways: Option<Ways>,
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    pub(crate) forward: Way,
+    pub(crate) backward: Way,
+    pub(crate) weights: WeightGradient,
+    /// Whether the weight gradient's scalars are those of the output's gradient.
+    pub(crate) scalar_delta: bool,
+}
+
+/// One convolution of volumes.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    Direct(Direct),
+    Few(Few),
+}
+
+impl Way {
+    fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
+        match to.is_blocked() {
+            true => Self::Direct(Direct::new(window, phased, from, to)),
+            false => Self::Few(Few::new(window, phased, from, to)),
+        }
+    }
+
+    pub(crate) fn packed_len(&self) -> usize {
+        match self {
+            Self::Direct(direct) => direct.packed_len(),
+            Self::Few(few) => few.packed_len(),
+        }
+    }
+
+    /// Brings a weight into the order in which it is read, in memory that held that of another weight,
+    /// or zeros.
+    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+        match self {
+            Self::Direct(direct) => direct.pack_into(weight, packed),
+            Self::Few(few) => few.pack_into(weight, packed),
+        }
+    }
+
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &[f32],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+    ) {
+        match self {
+            Self::Direct(direct) => direct.run(isa, input, packed, finish, output, &mut []),
+            Self::Few(few) => few.run(isa, input, packed, finish, output),
+        }
+    }
+
+    /// As [`Way::run`], and gives each output channel's sum and sum of squares. Of outputs in sixteen
+    /// lanes only.
+    pub(crate) fn run_with_sums(
+        &self,
+        isa: Isa,
+        batch: usize,
+        [input, packed]: [&[f32]; 2],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+    ) -> Vec<[f64; 2]> {
+        match self {
+            Self::Direct(direct) => {
+                let mut moments = vec![0.0; direct.task_count(batch) * MOMENTS];
+                direct.run(isa, input, packed, finish, output, &mut moments);
+                direct.reduce(&moments)
+            }
+            Self::Few(_) => unreachable!("a node with a norm has sixteen lanes"),
+        }
+    }
+}
+
+/// Compiles all nodes.
+pub(crate) fn compile(plan: &Plan) -> Vec<Compiled> {
+    let packed = packed(plan);
+    let layout = |index: usize| Layout::new(plan.nodes()[index].shape, packed[index]);
+    let mut values: Vec<Layout> = (0..plan.nodes().len()).map(layout).collect();
+    let mut deltas = values.clone();
+    for (index, node) in plan.nodes().iter().enumerate() {
+        if let Operation::Conv(conv) = &node.operation {
+            widen(conv, node.inputs[0], index, &mut values, &mut deltas);
+        }
+    }
+    let compiled = |(index, node): (usize, &Node)| {
+        let ways = match &node.operation {
+            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, &values, &deltas)),
+            _ => None,
+        };
+        let raw = Layout::new(node.shape, false);
+        Compiled { value: values[index], delta: deltas[index], raw, ways }
+    };
+    plan.nodes().iter().enumerate().map(compiled).collect()
+}
+
+fn consumers(plan: &Plan, index: usize) -> impl Iterator<Item = (usize, &Node)> {
+    plan.nodes().iter().enumerate().filter(move |(_, node)| node.inputs.contains(&index))
+}
+
+fn slides(conv: &Conv) -> bool {
+    conv.stride == [1; 3]
+}
+
+/// Whether all that read a node can read packed lanes.
+fn suits_consumers(plan: &Plan, index: usize) -> bool {
+    consumers(plan, index).all(|(consumer, node)| match &node.operation {
+        Operation::Conv(conv) => conv.transposed.is_none() || slides(conv),
+        Operation::Sample { .. } => suits_consumers(plan, consumer),
+        _ => false,
+    })
+}
+
+/// Which nodes keep as many lanes as channels.
+fn packed(plan: &Plan) -> Vec<bool> {
+    let mut packed: Vec<bool> = Vec::with_capacity(plan.nodes().len());
+    for (index, node) in plan.nodes().iter().enumerate() {
+        let writable = match &node.operation {
+            Operation::Input => true,
+            Operation::Sample { .. } => packed[node.inputs[0]],
+            Operation::Conv(conv) => {
+                conv.norm.is_none() && !packed[node.inputs[0]] && (conv.transposed.is_some() || slides(conv))
+            }
+            _ => false,
+        };
+        packed.push(writable && is_few(node.shape[0]) && suits_consumers(plan, index));
+    }
+    packed
+}
+
+fn window(conv: &Conv) -> Window {
+    Window { kernel: conv.kernel, stride: conv.stride, padding: conv.padding }
+}
+
+/// Whether the weight gradient's scalars are the output's gradient. That side must be the larger one
+/// of a strided convolution, and the other must have sixteen lanes.
+fn scalar_delta(conv: &Conv, value: &Layout, delta: &Layout) -> bool {
+    match conv.transposed {
+        None => !delta.is_blocked(),
+        Some(_) => value.is_blocked(),
+    }
+}
+
+fn widen(conv: &Conv, input: usize, output: usize, values: &mut [Layout], deltas: &mut [Layout]) {
+    let (window, phased) = (window(conv), conv.transposed.is_some());
+    let (x, dy) = (values[input], deltas[output]);
+    if values[output].is_blocked() {
+        values[input].widen(Direct::margin(&window, phased, &x, &values[output]));
+    }
+    if deltas[input].is_blocked() {
+        deltas[output].widen(Direct::margin(&window, !phased, &dy, &deltas[input]));
+    }
+    let scalar_delta = scalar_delta(conv, &x, &dy);
+    let turned = scalar_delta != phased;
+    if scalar_delta {
+        deltas[output].widen(WeightGradient::margin(&window, turned, &dy, &x));
+    } else {
+        values[input].widen(WeightGradient::margin(&window, turned, &x, &dy));
+    }
+}
+
+fn ways(conv: &Conv, input: usize, output: usize, values: &[Layout], deltas: &[Layout]) -> Ways {
+    let (window, phased) = (window(conv), conv.transposed.is_some());
+    let (x, dy) = (values[input], deltas[output]);
+    let raw = Layout { margin: [0, 0], ..values[output] };
+    let written = if conv.norm.is_some() { raw } else { values[output] };
+    let scalar_delta = scalar_delta(conv, &x, &dy);
+    let turned = scalar_delta != phased;
+    let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
+    Ways {
+        forward: Way::new(&window, phased, x, written),
+        backward: Way::new(&window, !phased, dy, deltas[input]),
+        weights: WeightGradient::new(&window, turned, scalar, vector),
+        scalar_delta,
+    }
+}
+
+/// A node's convolution in inference writes its values directly.
+pub(crate) fn inference_way(plan: &Plan, compiled: &[Compiled], index: usize) -> Option<Way> {
+    let node = &plan.nodes()[index];
+    let Operation::Conv(conv) = &node.operation else { return None };
+    let from = compiled[node.inputs[0]].value;
+    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value))
+}

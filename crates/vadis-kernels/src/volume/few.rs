@@ -1,0 +1,220 @@
+//! Convolution to few channels: the products of the kernel's taps in time and width, for all output
+//! channels, fill the lanes; they are summed over the taps in height and the input channels, and
+//! then added where they belong. Of 3 channels and a kernel of 3×3×3, that is 27 of 32 lanes.
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use super::direct::Finish;
+use super::kernel::{Row, Run};
+use super::layout::Layout;
+use super::pass::activate_row;
+use super::shared::Shared;
+use super::taps::{Axis, Window};
+use crate::Isa;
+use crate::tile::LANES;
+
+/// A convolution at stride 1, or a phased one, to packed lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Few {
+    /// As of a transposed convolution: out[i · stride + k − padding] += w[k] · in[i].
+    window: Window,
+    phased: bool,
+    from: Layout,
+    to: Layout,
+    /// The axis of height.
+    height: Axis,
+}
+
+impl Few {
+    /// # Panics
+    /// If the input has not sixteen lanes, or a convolution has a stride.
+    pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
+        assert!(from.is_blocked() && (phased || window.stride == [1; 3]), "a convolution to few channels");
+        let window = if phased { *window } else { window.turned() };
+        let height = Axis::new(&window, 1, true, from.shape[1], to.shape[1]);
+        Self { window, phased, from, to, height }
+    }
+
+    /// Products of a position.
+    fn products(&self) -> usize {
+        self.window.kernel[0] * self.window.kernel[2] * self.to.lanes
+    }
+
+    /// Their blocks of sixteen, in panels of two.
+    fn blocks(&self) -> usize {
+        self.products().div_ceil(LANES)
+    }
+
+    /// Terms of all taps in height.
+    fn terms(&self) -> usize {
+        self.window.kernel[1] * self.from.blocks() * LANES
+    }
+
+    pub(crate) fn packed_len(&self) -> usize {
+        self.terms() * self.blocks() * LANES
+    }
+
+    /// The weight as `[panel][y tap][input channel][product of the panel]`.
+    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+        let [kt, kh, kw] = self.window.kernel;
+        let lanes = self.to.lanes;
+        for product in 0..self.products() {
+            let (t, x, o) = (product / (kw * lanes), product / lanes % kw, product % lanes);
+            let panel = product / (2 * LANES);
+            let width = (self.blocks() - 2 * panel).min(2) * LANES;
+            for y in 0..kh {
+                for from in 0..self.from.channels {
+                    let k = (t * kh + y) * kw + x;
+                    let index = match self.phased {
+                        true => (from * lanes + o) * kt * kh * kw + k,
+                        false => (o * self.from.channels + from + 1) * kt * kh * kw - 1 - k,
+                    };
+                    let term = y * self.from.blocks() * LANES + from;
+                    packed[panel * self.terms() * 2 * LANES + term * width + product % (2 * LANES)] =
+                        weight[index];
+                }
+            }
+        }
+    }
+
+    /// Convolves a batch.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &[f32],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+    ) {
+        let batch = output.len() / self.to.len();
+        assert_eq!(input.len(), batch * self.from.len(), "input of a convolution");
+        let output = Shared::new(output);
+        let height = self.to.shape[1];
+        (0..batch * height).into_par_iter().with_max_len(4).for_each_init(
+            || (vec![0.0; self.sums_len()], vec![0.0; self.blocks() * self.from.shape[2] * LANES]),
+            |(sums, products), index| {
+                let input = &input[index / height * self.from.len()..][..self.from.len()];
+                let y = index % height;
+                sums.fill(0.0);
+                for t in 0..self.from.shape[0] {
+                    self.multiply(isa, input, packed, t, y, products);
+                    self.add(products, t, sums);
+                }
+                self.write(isa, finish, index / height, y, sums, &output);
+            },
+        );
+    }
+
+    /// Elements of a row's sums, with all places that products fall on.
+    fn sums_pitch(&self) -> usize {
+        let width = (self.from.shape[2] - 1) * self.window.stride[2] + self.window.kernel[2];
+        width.max(self.to.shape[2] + self.window.padding[2]) * self.to.lanes
+    }
+
+    fn sums_len(&self) -> usize {
+        self.to.shape[0] * self.sums_pitch()
+    }
+
+    /// The products of input slice `t` that belong to output row `y`: `[block pair][x][products]`.
+    fn multiply(&self, isa: Isa, input: &[f32], packed: &[f32], t: usize, y: usize, products: &mut [f32]) {
+        let steps = self.height.phases.len();
+        let (phase, index) = (y % steps, y / steps);
+        let count = self.from.shape[2];
+        let mut runs = Vec::new();
+        for panel in 0..self.blocks().div_ceil(2) {
+            let width = (self.blocks() - 2 * panel).min(2);
+            runs.clear();
+            for &tap in &self.height.phases[phase] {
+                let Some(from) = self.height.reads(index, tap) else { continue };
+                runs.extend((0..self.from.blocks()).map(|block| Run {
+                    a: self.from.at(block, t, from, 0),
+                    b: (tap.k * self.from.blocks() + block) * LANES * width * LANES,
+                }));
+            }
+            let products = &mut products[panel * count * 2 * LANES..][..count * width * LANES];
+            let row = Row {
+                a: input,
+                a_step: LANES,
+                b: &packed[panel * self.terms() * 2 * LANES..],
+                runs: &runs,
+                len: LANES,
+                start: Some(&[0.0; 2 * LANES]),
+                count,
+                out_step: width * LANES,
+            };
+            row.run_interleaved(isa, products, width);
+        }
+    }
+
+    /// Adds the products of input slice `t` to the sums of the row.
+    fn add(&self, products: &[f32], t: usize, sums: &mut [f32]) {
+        let [kt, _, kw] = self.window.kernel;
+        let run = kw * self.to.lanes;
+        for k in 0..kt {
+            let to = (t * self.window.stride[0] + k).wrapping_sub(self.window.padding[0]);
+            if to >= self.to.shape[0] {
+                continue;
+            }
+            let sums = &mut sums[to * self.sums_pitch()..][..self.sums_pitch()];
+            let step = self.window.stride[2] * self.to.lanes;
+            match run {
+                9 => self.add_runs::<9>(products, k, step, sums),
+                3 => self.add_runs::<3>(products, k, step, sums),
+                _ => (0..run).for_each(|j| self.add_one(products, k * run + j, j, step, sums)),
+            }
+        }
+    }
+
+    fn add_runs<const RUN: usize>(&self, products: &[f32], k: usize, step: usize, sums: &mut [f32]) {
+        let first = k * RUN;
+        let (panel, last) = (first / (2 * LANES), (first + RUN - 1) / (2 * LANES));
+        if panel != last {
+            (0..RUN).for_each(|j| self.add_one(products, first + j, j, step, sums));
+            return;
+        }
+        let count = self.from.shape[2];
+        let width = (self.blocks() - 2 * panel).min(2) * LANES;
+        let products = &products[panel * count * 2 * LANES..][..count * width];
+        for (x, products) in products.chunks_exact(width).enumerate() {
+            let sums = &mut sums[x * step..][..RUN];
+            let products = &products[first % (2 * LANES)..][..RUN];
+            for j in 0..RUN {
+                sums[j] += products[j];
+            }
+        }
+    }
+
+    /// Adds product `product`, which falls `offset` elements after the position's first.
+    fn add_one(&self, products: &[f32], product: usize, offset: usize, step: usize, sums: &mut [f32]) {
+        let (count, panel) = (self.from.shape[2], product / (2 * LANES));
+        let width = (self.blocks() - 2 * panel).min(2) * LANES;
+        let products = &products[panel * count * 2 * LANES..][..count * width];
+        let lane = product % (2 * LANES);
+        for (x, products) in products.chunks_exact(width).enumerate() {
+            sums[x * step + offset] += products[lane];
+        }
+    }
+
+    fn write(&self, isa: Isa, finish: &Finish<'_>, clip: usize, y: usize, sums: &[f32], output: &Shared<'_>) {
+        let lanes = self.to.lanes;
+        for t in 0..self.to.shape[0] {
+            let row = self.to.whole_row(0, t, y);
+            let clip = clip * self.to.len();
+            // SAFETY: a row belongs to one task.
+            let row = unsafe { output.part(clip + row.start..clip + row.end) };
+            self.to.clear_margins(row);
+            let inside = &mut row[self.to.inside()];
+            let sums = &sums[t * self.sums_pitch() + self.window.padding[2] * lanes..][..inside.len()];
+            if finish.accumulate {
+                inside.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+            } else if finish.bias.is_empty() {
+                inside.copy_from_slice(sums);
+            } else {
+                let biases = finish.bias.iter().cycle();
+                inside.iter_mut().zip(sums.iter().zip(biases)).for_each(|(to, (sum, bias))| *to = sum + bias);
+            }
+            activate_row(isa, finish.activation, inside);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Nodes that pick or copy values: pooling, upsampling, joining, sampling in time; and the way back.
+//!
+//! Each is written row by row of what it writes. The way back adds, or writes if it is the first to
+//! reach its node.
+
+use rayon::prelude::*;
+
+use super::layout::Layout;
+use super::pass::{Pooled, maximum, unpool};
+use crate::Isa;
+use crate::elementwise::add;
+use crate::tile::LANES;
+
+/// A batch in its layout.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) values: &'a [f32],
+}
+
+impl<'a> Batch<'a> {
+    fn row(&self, place: &Place) -> &'a [f32] {
+        self.row_of(place.clip, place.block, place.t, place.y)
+    }
+
+    fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [f32] {
+        let row = self.layout.row(block, t, y);
+        let start = clip * self.layout.len();
+        &self.values[start + row.start..start + row.end]
+    }
+}
+
+/// A row of a batch.
+#[derive(Clone, Copy)]
+struct Place {
+    clip: usize,
+    block: usize,
+    t: usize,
+    y: usize,
+}
+
+/// Calls `f` with each row, its margins cleared, and its place.
+fn rows(layout: &Layout, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
+    let [time, height, _] = layout.shape;
+    values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
+        let (clip, rest) = (index / layout.rows(), index % layout.rows());
+        let place = Place { clip, block: rest / (time * height), t: rest / height % time, y: rest % height };
+        layout.clear_margins(row);
+        f(place, &mut row[layout.inside()]);
+    });
+}
+
+/// A window and its stride on `[time, height, width]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pool {
+    pub(crate) kernel: [usize; 3],
+    pub(crate) stride: [usize; 3],
+}
+
+impl Pool {
+    /// The distances of the window's rows and positions from its first, in order.
+    fn offsets(self) -> impl Iterator<Item = [usize; 3]> {
+        let [kt, kh, kw] = self.kernel;
+        (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
+    }
+
+    pub(crate) fn forward(self, isa: Isa, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+        let [st, sy, sx] = self.stride;
+        rows(layout, output, |Place { clip, block, t, y }, row| {
+            for (index, [dt, dy, dx]) in self.offsets().enumerate() {
+                let values = &input.row_of(clip, block, t * st + dt, y * sy + dy)[dx * LANES..];
+                if index == 0 {
+                    let picked = values.chunks(sx * LANES).zip(row.chunks_exact_mut(LANES));
+                    picked.for_each(|(value, most)| most.copy_from_slice(&value[..LANES]));
+                } else {
+                    maximum(isa, row, values, sx);
+                }
+            }
+        });
+    }
+
+    /// The gradient goes to the first of the largest values, as in PyTorch.
+    pub(crate) fn backward(
+        self,
+        isa: Isa,
+        [input, output, gradient]: [Batch<'_>; 3],
+        layout: &Layout,
+        to: &mut [f32],
+        accumulate: bool,
+    ) {
+        let [st, sy, sx] = self.stride;
+        let [time, height, width] = output.layout.shape;
+        to.par_chunks_mut(layout.block_pitch()).enumerate().for_each(|(index, to)| {
+            if !accumulate {
+                to.fill(0.0);
+            }
+            let (clip, block) = (index / layout.blocks(), index % layout.blocks());
+            let mut open = vec![0.0; width * LANES];
+            for (t, y) in (0..time).flat_map(|t| (0..height).map(move |y| (t, y))) {
+                open.fill(1.0);
+                for [dt, dy, dx] in self.offsets() {
+                    let pooled = Pooled {
+                        most: output.row_of(clip, block, t, y),
+                        gradient: gradient.row_of(clip, block, t, y),
+                        values: &input.row_of(clip, block, t * st + dt, y * sy + dy)[dx * LANES..],
+                        step: sx,
+                    };
+                    let row = layout.row(0, t * st + dt, y * sy + dy);
+                    unpool(isa, &pooled, &mut open, &mut to[row][dx * LANES..]);
+                }
+            }
+        });
+    }
+}
+
+/// Repeats each value `factor` times on each axis.
+pub(crate) fn upsample(factor: [usize; 3], input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+    let [ft, fy, fx] = factor;
+    rows(layout, output, |Place { clip, block, t, y }, row| {
+        let from = input.row_of(clip, block, t / ft, y / fy);
+        for (values, from) in row.chunks_exact_mut(fx * LANES).zip(from.chunks_exact(LANES)) {
+            values.chunks_exact_mut(LANES).for_each(|value| value.copy_from_slice(from));
+        }
+    });
+}
+
+/// The way back through [`upsample`].
+pub(crate) fn upsample_backward(
+    isa: Isa,
+    factor: [usize; 3],
+    gradient: Batch<'_>,
+    layout: &Layout,
+    to: &mut [f32],
+    accumulate: bool,
+) {
+    let [ft, fy, fx] = factor;
+    rows(layout, to, |Place { clip, block, t, y }, row| {
+        if !accumulate {
+            row.fill(0.0);
+        }
+        for (t, y) in (0..ft * fy).map(|i| (t * ft + i / fy, y * fy + i % fy)) {
+            let from = gradient.row_of(clip, block, t, y);
+            for (to, from) in row.chunks_exact_mut(LANES).zip(from.chunks_exact(fx * LANES)) {
+                from.chunks_exact(LANES).for_each(|from| add(isa, to, from));
+            }
+        }
+    });
+}
+
+/// Joins along the channels.
+pub(crate) fn concat(inputs: &[Batch<'_>], layout: &Layout, output: &mut [f32]) {
+    rows(layout, output, |place, row| {
+        row.fill(0.0);
+        let mut first = 0;
+        for input in inputs {
+            copy_channels(*input, &place, (first, row), |to, from| *to = from);
+            first += input.layout.channels;
+        }
+    });
+}
+
+/// Gives the rows of the channels that input and row share, where the input's channels start at
+/// `first` of the joined ones.
+fn copy_channels(
+    input: Batch<'_>,
+    place: &Place,
+    (first, row): (usize, &mut [f32]),
+    set: impl Fn(&mut f32, f32),
+) {
+    let channels = place.block * LANES..(place.block + 1) * LANES;
+    let shared = first.max(channels.start)..(first + input.layout.channels).min(channels.end);
+    if shared.is_empty() {
+        return;
+    }
+    if first % LANES == 0 && shared.start == channels.start {
+        let block = (channels.start - first) / LANES;
+        let from = input.row(&Place { block, ..*place });
+        row.iter_mut().zip(from).for_each(|(to, from)| set(to, *from));
+        return;
+    }
+    for channel in shared {
+        let (block, lane) = ((channel - first) / LANES, (channel - first) % LANES);
+        let from = input.row(&Place { block, ..*place })[lane..].iter().step_by(LANES);
+        row[channel - channels.start..]
+            .iter_mut()
+            .step_by(LANES)
+            .zip(from)
+            .for_each(|(to, from)| set(to, *from));
+    }
+}
+
+/// The way back through [`concat`] to the input whose channels start at `first`.
+pub(crate) fn concat_backward(
+    gradient: Batch<'_>,
+    first: usize,
+    layout: &Layout,
+    to: &mut [f32],
+    accumulate: bool,
+) {
+    rows(layout, to, |place, row| {
+        if !accumulate {
+            row.fill(0.0);
+        }
+        for lane in 0..LANES.min(layout.channels - place.block * LANES) {
+            let channel = first + place.block * LANES + lane;
+            let from = gradient.row(&Place { block: channel / LANES, ..place });
+            let from = from[channel % LANES..].iter().step_by(LANES);
+            row[lane..].iter_mut().step_by(LANES).zip(from).for_each(|(to, from)| *to += from);
+        }
+    });
+}
+
+/// Frames 0, `step`, 2·`step`, …
+pub(crate) fn sample(step: usize, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+    rows(layout, output, |Place { clip, block, t, y }, row| {
+        row.copy_from_slice(input.row_of(clip, block, t * step, y));
+    });
+}
+
+/// The way back through [`sample`].
+pub(crate) fn sample_backward(
+    step: usize,
+    gradient: Batch<'_>,
+    layout: &Layout,
+    to: &mut [f32],
+    accumulate: bool,
+) {
+    rows(layout, to, |Place { clip, block, t, y }, row| {
+        if !accumulate {
+            row.fill(0.0);
+        }
+        if t % step == 0 {
+            let from = gradient.row_of(clip, block, t / step, y);
+            row.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    });
+}

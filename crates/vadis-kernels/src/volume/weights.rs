@@ -1,0 +1,204 @@
+//! The weight gradient of a convolution, transposed or not.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::kernel::{Correlation, Run, WIDE, even_pieces};
+use super::layout::Layout;
+use super::shared::Shared;
+use super::taps::Window;
+use crate::Isa;
+use crate::tile::LANES;
+
+/// Tasks that a gradient should be cut into.
+const TASKS: usize = 24;
+/// Positions that a tile should sum over at a time.
+const POSITIONS: usize = 256;
+
+/// dW[v][s][k] = Σ over clips and places, vector[place][v] · scalar[place · stride + k − padding][s]
+///
+/// Of a convolution, the scalars are its input and the vectors its output's gradient; of a transposed
+/// one the other way round. At stride 1 the sides may be swapped, with the kernel turned round: dW is
+/// `[s][v][k]` then.
+#[derive(Clone, Debug)]
+pub(crate) struct WeightGradient {
+    window: Window,
+    turned: bool,
+    scalar: Layout,
+    vector: Layout,
+}
+
+/// What a task sums: a block of scalars, some blocks of vectors, and some of the rows.
+#[derive(Clone, Debug)]
+struct Task {
+    scalar: usize,
+    vectors: Range<usize>,
+    rows: Range<usize>,
+}
+
+/// The sums of a task: `[t][y][x][scalar][vector]`; with packed scalars `[t][y][(x, scalar)][vector]`.
+struct Sums {
+    task: Task,
+    values: Vec<f32>,
+}
+
+impl WeightGradient {
+    /// # Panics
+    /// If the vectors have not sixteen lanes, or the sides are swapped with a stride.
+    pub(crate) fn new(window: &Window, turned: bool, scalar: Layout, vector: Layout) -> Self {
+        assert!(vector.is_blocked(), "vectors have sixteen lanes");
+        assert!(!turned || window.stride == [1; 3], "swapped at stride 1 only");
+        let window = if turned { window.turned() } else { *window };
+        Self { window, turned, scalar, vector }
+    }
+
+    /// Margins that it needs around the scalars.
+    pub(crate) fn margin(window: &Window, turned: bool, scalar: &Layout, vector: &Layout) -> [usize; 2] {
+        let window = if turned { window.turned() } else { *window };
+        let [k, s, p] = [window.kernel[2], window.stride[2], window.padding[2]];
+        [p, ((vector.shape[2] - 1) * s + k).saturating_sub(p + scalar.shape[2])]
+    }
+
+    fn groups(&self) -> Vec<Range<usize>> {
+        even_pieces(self.vector.blocks(), WIDE).map(|(first, count)| first..first + count).collect()
+    }
+
+    /// The tasks, those of one part of the gradient together.
+    fn tasks(&self, batch: usize) -> (Vec<Task>, usize) {
+        let groups = self.groups();
+        let rows = batch * self.vector.shape[0] * self.vector.shape[1];
+        let parts = self.scalar.blocks() * groups.len();
+        let shares = TASKS.div_ceil(parts).min(rows.div_ceil(4)).max(1);
+        let mut tasks = Vec::new();
+        for scalar in 0..self.scalar.blocks() {
+            for vectors in &groups {
+                let share = |i: usize| i * rows / shares..(i + 1) * rows / shares;
+                tasks.extend((0..shares).map(|i| Task { scalar, vectors: vectors.clone(), rows: share(i) }));
+            }
+        }
+        (tasks, shares)
+    }
+
+    /// Writes the gradient of a batch, in PyTorch's layout.
+    pub(crate) fn run(&self, isa: Isa, scalar: &[f32], vector: &[f32], gradient: &mut [f32]) {
+        let batch = vector.len() / self.vector.len();
+        assert_eq!(scalar.len(), batch * self.scalar.len(), "scalars of a weight gradient");
+        assert_eq!(gradient.len(), self.window.taps() * self.scalar.channels * self.vector.channels);
+        let (tasks, shares) = self.tasks(batch);
+        let gradient = Shared::new(gradient);
+        if shares == 1 {
+            tasks.into_par_iter().with_max_len(1).for_each(|task| {
+                self.scatter(&self.sums(isa, task, scalar, vector), &gradient);
+            });
+            return;
+        }
+        let mut sums: Vec<Sums> =
+            tasks.into_par_iter().with_max_len(1).map(|task| self.sums(isa, task, scalar, vector)).collect();
+        sums.par_chunks_mut(shares).for_each(|shares| {
+            let Some((first, rest)) = shares.split_first_mut() else { return };
+            for share in rest {
+                first.values.iter_mut().zip(&share.values).for_each(|(sum, value)| *sum += value);
+            }
+            self.scatter(first, &gradient);
+        });
+    }
+
+    /// Scalars of a tile, and tiles in width: packed scalars take the kernel's width along.
+    fn tile(&self) -> [usize; 2] {
+        match self.scalar.is_blocked() {
+            true => [LANES, self.window.kernel[2]],
+            false => [self.window.kernel[2] * self.scalar.lanes, 1],
+        }
+    }
+
+    fn sums(&self, isa: Isa, task: Task, scalar: &[f32], vector: &[f32]) -> Sums {
+        let ([kt, kh, _], [tile, width]) = (self.window.kernel, self.tile());
+        let mut values = vec![0.0; kt * kh * width * tile * task.vectors.len() * LANES];
+        let [time, height, _] = self.vector.shape;
+        let most = (POSITIONS / self.vector.shape[2]).clamp(1, 8);
+        let mut row = task.rows.start;
+        while row < task.rows.end {
+            let (clip, t, y) = (row / (time * height), row / height % time, row % height);
+            let count = most.min(height - y).min(task.rows.end - row);
+            let scalar = &scalar[clip * self.scalar.len()..][..self.scalar.len()];
+            let vector = &vector[clip * self.vector.len()..][..self.vector.len()];
+            self.add_rows(isa, &task, [scalar, vector], t, y..y + count, &mut values);
+            row += count;
+        }
+        Sums { task, values }
+    }
+
+    /// Adds the share of a few rows of one slice.
+    fn add_rows(
+        &self,
+        isa: Isa,
+        task: &Task,
+        [scalar, vector]: [&[f32]; 2],
+        t: usize,
+        ys: Range<usize>,
+        values: &mut [f32],
+    ) {
+        let ([kt, kh, _], [tile, width]) = (self.window.kernel, self.tile());
+        let [st, sy, sx] = self.window.stride;
+        let [pt, py, px] = self.window.padding;
+        let blocks = task.vectors.len();
+        let mut runs = Vec::with_capacity(ys.len());
+        for (index, values) in values.chunks_exact_mut(width * tile * blocks * LANES).enumerate() {
+            let from_t = (t * st + index / kh).wrapping_sub(pt);
+            if from_t >= self.scalar.shape[0] || index / kh >= kt {
+                continue;
+            }
+            for (x, values) in values.chunks_exact_mut(tile * blocks * LANES).enumerate() {
+                let run = |y: usize| {
+                    let from_y = (y * sy + index % kh).wrapping_sub(py);
+                    (from_y < self.scalar.shape[1]).then(|| Run {
+                        a: self.scalar.at(task.scalar, from_t, from_y, x as isize - px as isize),
+                        b: self.vector.at(task.vectors.start, t, y, 0),
+                    })
+                };
+                runs.clear();
+                runs.extend(ys.clone().filter_map(run));
+                let correlation = Correlation {
+                    a: scalar,
+                    a_term: sx * self.scalar.lanes,
+                    b: vector,
+                    b_block: self.vector.block_pitch(),
+                    runs: &runs,
+                    len: self.vector.shape[2],
+                    rows: tile,
+                    blocks,
+                };
+                correlation.run(isa, values);
+            }
+        }
+    }
+
+    /// Writes finished sums to their places in the gradient.
+    fn scatter(&self, sums: &Sums, gradient: &Shared<'_>) {
+        let taps = self.window.taps();
+        let lanes = self.scalar.lanes;
+        let (first_s, first_v) = (sums.task.scalar * lanes, sums.task.vectors.start * LANES);
+        let width = sums.task.vectors.len() * LANES;
+        let ([_, _, kw], [tile, _]) = (self.window.kernel, self.tile());
+        for v in 0..width.min(self.vector.channels - first_v) {
+            for s in 0..lanes.min(self.scalar.channels - first_s) {
+                let pair = match self.turned {
+                    false => (first_v + v) * self.scalar.channels + first_s + s,
+                    true => (first_s + s) * self.vector.channels + first_v + v,
+                };
+                // SAFETY: these scalars and vectors are one task's alone.
+                let slot = unsafe { gradient.part(pair * taps..(pair + 1) * taps) };
+                for (k, slot) in slot.iter_mut().enumerate() {
+                    let k = if self.turned { taps - 1 - k } else { k };
+                    let row = match self.scalar.is_blocked() {
+                        true => k * tile + s,
+                        false => k / kw * tile + k % kw * lanes + s,
+                    };
+                    *slot = sums.values[row * width + v];
+                }
+            }
+        }
+    }
+}
