@@ -15,13 +15,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use burn::module::Param;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use vadis_nn::optim::{Adam, AdamState};
+use vadis_nn::loss::mse;
+use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
 use vadis_nn::segment::{Activation, Layer, Plan, Segment};
-use vadis_nn::tensor_values;
 
 const BATCH: usize = 256;
 const SIZE: [usize; 2] = [64, 128];
@@ -47,30 +46,24 @@ type Forward = fn(&Segment, Tensor<4>) -> Tensor<4>;
 
 struct Ours {
     segment: Segment,
-    state: AdamState,
+    state: OptimiserState,
     forward: Forward,
 }
 
 impl Ours {
     fn new(plan: &Plan, device: &Device, forward: Forward) -> Self {
         let segment = Segment::new(plan, device, &mut ChaCha8Rng::seed_from_u64(0));
-        Self { segment, state: AdamState::new(plan.parameter_count()), forward }
+        Self { segment, state: Adam::state(plan.parameter_count()), forward }
     }
 
     /// Seconds of a step, and of forward and backward alone.
     fn step(&mut self, x: &Tensor<4>) -> Result<[f64; 2], Box<dyn Error>> {
         let start = Instant::now();
         let y = (self.forward)(&self.segment, x.clone());
-        let gradients = (y - x.clone()).square().mean().backward();
-        let weight = self.segment.weight.val();
-        let gradient = weight.grad(&gradients).ok_or("no gradient")?;
-        let gradient = tensor_values(gradient)?;
+        let gradients = mse(y, x.clone())?.backward();
+        let gradient = gradient_of(&self.segment.weight, &gradients)?;
         let network = start.elapsed().as_secs_f64();
-        let mut values = tensor_values(weight.clone())?;
-        Adam::default().update(&mut self.state, &mut values, &gradient, 5e-4);
-        let new = TensorData::new(values, weight.dims());
-        let new = Tensor::from_data(new, &weight.device()).require_grad();
-        self.segment.weight = Param::initialized(self.segment.weight.id, new);
+        Optimiser::default().step(&mut self.state, &mut self.segment.weight, &gradient, Step::of(5e-4))?;
         Ok([start.elapsed().as_secs_f64(), network])
     }
 }

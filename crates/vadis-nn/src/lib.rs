@@ -4,13 +4,16 @@ mod error;
 pub mod loss;
 pub mod networks;
 pub mod optim;
+pub mod schedule;
 pub mod segment;
 mod simd;
+mod values;
 pub mod weights;
 
 use burn::tensor::Tensor;
 
 pub use error::NnError;
+pub use values::Values;
 
 /// A tensor's values in row-major order.
 ///

@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use vadis_nn::loss::RenyiEntropy;
-use vadis_nn::optim::{Adam, AdamState};
+use vadis_nn::loss::{RenyiEntropy, mse};
+use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
 use vadis_nn::segment::Segment;
 use vadis_nn::weights::WeightFile;
 use vadis_nn::{NnError, tensor_values};
@@ -68,7 +68,7 @@ struct Trainer<'a> {
     config: &'a MleConfig,
     network: Autoencoder,
     entropy: RenyiEntropy,
-    moments: [AdamState; 2],
+    moments: [OptimiserState; 2],
     step: u64,
     total: u64,
     steps_per_epoch: u64,
@@ -97,8 +97,7 @@ impl<'a> Trainer<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(session.seed);
         let device = session.device.clone().autodiff();
         let network = Autoencoder::new(config, footage.format(), &device, &mut rng)?;
-        let moments =
-            [&network.encoder, &network.decoder].map(|s| AdamState::new(s.plan().parameter_count()));
+        let moments = [&network.encoder, &network.decoder].map(|s| Adam::state(s.plan().parameter_count()));
         let steps_per_epoch = ((frames / config.batch) as u64).max(1);
         let mut total = (steps_per_epoch * config.epochs as u64).max(config.min_steps as u64);
         if config.max_steps > 0 {
@@ -165,7 +164,7 @@ impl<'a> Trainer<'a> {
         let device = self.network.encoder.weight.val().device();
         let x = Tensor::<4>::from_data(TensorData::new(frames.to_vec(), [batch, c, h, w]), &device);
         let (z, y) = self.network.forward(x.clone());
-        let reconstruction = (y - x).powi_scalar(2).mean();
+        let reconstruction = mse(y, x)?;
         let entropy = self.entropy.forward(z).map_err(|e| self.diverged(e, "the latents"))?;
         let ramp = ((self.step + 1) as f64 / self.config.ramp_steps.max(1) as f64).min(1.0);
         let weight = self.config.entropy_weight * ramp;
@@ -175,13 +174,11 @@ impl<'a> Trainer<'a> {
             return Err(SystemError::Diverged { step: self.step, what: "the loss" });
         }
         let gradients = loss.backward();
-        let rate = self.config.rate as f32;
         for (segment, state) in
             [&mut self.network.encoder, &mut self.network.decoder].into_iter().zip(&mut self.moments)
         {
-            let gradient = segment.weight.val().grad(&gradients);
-            let gradient = gradient.ok_or_else(|| NnError::Tensor("a segment has no gradient".to_owned()))?;
-            update(segment, state, &tensor_values(gradient)?, rate)?;
+            let gradient = gradient_of(&segment.weight, &gradients)?;
+            Optimiser::default().step(state, &mut segment.weight, &gradient, Step::of(self.config.rate))?;
         }
         self.step += 1;
         let values = [
@@ -230,7 +227,7 @@ impl<'a> Trainer<'a> {
         Ok(file.save(path)?)
     }
 
-    fn parts(&self) -> [(&'static str, &Segment, &AdamState); 2] {
+    fn parts(&self) -> [(&'static str, &Segment, &OptimiserState); 2] {
         [
             ("encoder", &self.network.encoder, &self.moments[0]),
             ("decoder", &self.network.decoder, &self.moments[1]),
@@ -255,7 +252,7 @@ impl<'a> Trainer<'a> {
                 return Err(refuse("its arrays have other lengths"));
             }
             set_weight(segment, weight);
-            *state = AdamState { steps: head.step, first, second };
+            *state = OptimiserState { steps: head.step, first, second };
         }
         self.entropy.resume(head.sigma2);
         (self.step, self.earlier_s, self.log) = (head.step, head.seconds, head.log);
@@ -287,13 +284,6 @@ fn shuffled(places: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
 fn scalar(tensor: &Tensor<1>) -> Result<f64, NnError> {
     let value: Result<f32, _> = tensor.clone().detach().try_into_scalar();
     value.map(f64::from).map_err(|e| NnError::Tensor(e.to_string()))
-}
-
-fn update(segment: &mut Segment, state: &mut AdamState, gradient: &[f32], rate: f32) -> Result<(), NnError> {
-    let mut weight = tensor_values(segment.weight.val())?;
-    Adam::default().update(state, &mut weight, gradient, rate);
-    set_weight(segment, weight);
-    Ok(())
 }
 
 fn set_weight(segment: &mut Segment, values: Vec<f32>) {
