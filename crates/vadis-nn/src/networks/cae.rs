@@ -146,7 +146,9 @@ fn as_image(x: Tensor<5>) -> Tensor<4> {
 impl StateDict for Cae {
     fn state_dict(&self) -> Vec<NamedTensor> {
         let mut state = [under("encoder", &self.encoder), under("decoder", &self.decoder)].concat();
-        state.iter_mut().filter(|t| t.shape.len() == 5).for_each(|t| drop(t.shape.remove(2)));
+        state.iter_mut().filter(|t| t.shape.len() == 5).for_each(|t| {
+            t.shape.remove(2);
+        });
         state
     }
 

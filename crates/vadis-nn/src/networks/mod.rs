@@ -61,10 +61,12 @@ fn check_width(width: f64) -> Result<(), NnError> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn does_not_fit(error: PlanError) -> NnError {
     NnError::Setting { key: "size", value: error.to_string(), expected: "a network that fits the input" }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn does_not_run(error: RunError) -> NnError {
     NnError::Tensor(error.to_string())
 }

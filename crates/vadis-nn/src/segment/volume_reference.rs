@@ -19,6 +19,7 @@ pub(super) struct Pass {
 
 /// Runs `plan` on `x` = `[batch, channels, time, height, width]` with the flat parameter and the
 /// running statistics.
+#[allow(clippy::needless_pass_by_value, reason = "tensors are handles, passed as burn does")]
 pub(super) fn forward(
     plan: &Plan,
     weight: &Tensor<1>,
