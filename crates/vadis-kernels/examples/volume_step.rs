@@ -1,8 +1,12 @@
 //! Times a network over clips: inference, training step, and each convolution by itself.
 //!
-//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae [runs] [layers]
+//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae [runs] [layers] [exact] [cpu]
+//!
+//! `cpu` counts the threads' time on a processor (Linux) instead of the clock's: on a machine with
+//! other work, with `RAYON_NUM_THREADS=1`.
 #![allow(clippy::print_stdout, reason = "its output")]
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use vadis_kernels::volume::{Network, Operation, Options, Plan, Scratch, Workspace};
@@ -12,6 +16,22 @@ use vadis_kernels::volume::{Network, Operation, Options, Plan, Scratch, Workspac
 mod plans;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+static CPU: LazyLock<bool> = LazyLock::new(|| std::env::args().any(|argument| argument == "cpu"));
+
+/// Seconds by the clock, or those that the process's threads have run.
+fn now() -> f64 {
+    if !*CPU {
+        return START.elapsed().as_secs_f64();
+    }
+    let ran = |task: std::fs::DirEntry| -> Option<f64> {
+        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        statistics.split_whitespace().next()?.parse().ok()
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(ran).sum::<f64>() / 1e9
+}
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
@@ -23,9 +43,9 @@ fn time(runs: usize, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
     f()?;
     let mut times = Vec::new();
     for _ in 0..runs {
-        let start = Instant::now();
+        let start = now();
         f()?;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(now() - start);
     }
     Ok(median(times))
 }
@@ -78,12 +98,12 @@ fn measure(
     let mut backward = Vec::new();
     let both = time(runs, || {
         network.forward_train(&parameter, x, batch, &mut workspace)?;
-        let start = Instant::now();
+        let start = now();
         network.backward(&parameter, &mut workspace, &dy, want_input)?;
-        backward.push(start.elapsed().as_secs_f64());
+        backward.push(now() - start);
         Ok(())
     })?;
-    let backward = median(backward);
+    let backward = median(backward.split_off(1));
     Ok(Times { inference, forward: both - backward, backward })
 }
 

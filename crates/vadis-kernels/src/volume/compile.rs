@@ -1,12 +1,16 @@
 //! Chooses each node's layout and each convolution's ways.
 
+use rayon::prelude::*;
+
 use super::direct::{Direct, Finish, MOMENTS};
 use super::few::Few;
 use super::layout::{Layout, is_few};
 use super::plan::{Conv, Node, Operation, Plan};
 use super::taps::Window;
 use super::weights::WeightGradient;
+use super::winograd::{self, Epilogue, Pass, TileSize, Winograd};
 use crate::Isa;
+use crate::elementwise::add;
 
 /// A node ready to run.
 #[derive(Clone, Debug)]
@@ -20,14 +24,59 @@ pub(crate) struct Compiled {
     pub(crate) ways: Option<Ways>,
 }
 
+/// Fewest channels on both sides for which Winograd's transforms pay.
+const WINOGRAD_CHANNELS: usize = 48;
+
+/// What kernels run with.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) winograd: &'a winograd::Scratch,
+}
+
+impl<'a> Machine<'a> {
+    fn pass(self) -> Pass<'a> {
+        Pass { isa: self.isa, scratch: self.winograd }
+    }
+}
+
 /// How a convolution is computed.
 #[derive(Clone, Debug)]
 pub(crate) struct Ways {
     pub(crate) forward: Way,
     pub(crate) backward: Way,
-    pub(crate) weights: WeightGradient,
-    /// Whether the weight gradient's scalars are those of the output's gradient.
-    pub(crate) scalar_delta: bool,
+    pub(crate) weights: WeightWay,
+}
+
+/// How a weight gradient is computed.
+#[derive(Clone, Debug)]
+pub(crate) enum WeightWay {
+    Direct {
+        gradient: WeightGradient,
+        /// Whether the scalars are those of the output's gradient, instead of the input.
+        scalar_delta: bool,
+    },
+    Winograd {
+        winograd: Winograd,
+        /// Whether it is that of a transposed convolution, whose sides have changed places.
+        transposed: bool,
+    },
+}
+
+impl WeightWay {
+    /// Writes the gradient, from the input and the output's gradient.
+    pub(crate) fn run(&self, machine: Machine<'_>, x: &[f32], delta: &[f32], gradient: &mut [f32]) {
+        match self {
+            Self::Direct { gradient: way, scalar_delta } => {
+                let (scalar, vector) = if *scalar_delta { (delta, x) } else { (x, delta) };
+                way.run(machine.isa, scalar, vector, gradient);
+            }
+            Self::Winograd { winograd, transposed } => {
+                let (input, output) = if *transposed { (delta, x) } else { (x, delta) };
+                winograd.weight_gradient(machine.pass(), input, output, gradient);
+            }
+        }
+    }
 }
 
 /// One convolution of volumes.
@@ -35,10 +84,14 @@ pub(crate) struct Ways {
 pub(crate) enum Way {
     Direct(Direct),
     Few(Few),
+    Winograd(Winograd, Layout),
 }
 
 impl Way {
-    fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
+    fn new(window: &Window, phased: bool, from: Layout, to: Layout, exact: bool) -> Self {
+        if !exact && suits_winograd(window, &from, &to) {
+            return Self::Winograd(winograd(window, phased, &from, &to), to);
+        }
         match to.is_blocked() {
             true => Self::Direct(Direct::new(window, phased, from, to)),
             false => Self::Few(Few::new(window, phased, from, to)),
@@ -49,29 +102,42 @@ impl Way {
         match self {
             Self::Direct(direct) => direct.packed_len(),
             Self::Few(few) => few.packed_len(),
+            Self::Winograd(winograd, _) => winograd.packed_len(),
         }
     }
 
     /// Brings a weight into the order in which it is read, in memory that held that of another weight,
     /// or zeros.
-    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+    pub(crate) fn pack_into(&self, isa: Isa, weight: &[f32], packed: &mut [f32]) {
         match self {
             Self::Direct(direct) => direct.pack_into(weight, packed),
             Self::Few(few) => few.pack_into(weight, packed),
+            Self::Winograd(winograd, _) => winograd.pack(isa, weight, packed),
         }
     }
 
     pub(crate) fn run(
         &self,
-        isa: Isa,
+        machine: Machine<'_>,
         input: &[f32],
         packed: &[f32],
         finish: &Finish<'_>,
         output: &mut [f32],
     ) {
         match self {
-            Self::Direct(direct) => direct.run(isa, input, packed, finish, output, &mut []),
-            Self::Few(few) => few.run(isa, input, packed, finish, output),
+            Self::Direct(direct) => direct.run(machine.isa, input, packed, finish, output, &mut []),
+            Self::Few(few) => few.run(machine.isa, input, packed, finish, output),
+            Self::Winograd(winograd, to) if finish.accumulate => {
+                let mut sums = winograd::Aligned::new(output.len());
+                winograd.forward(machine.pass(), input, packed, &Epilogue::default(), &mut sums, &mut []);
+                to.clear_all_margins(&mut sums);
+                let rows = output.par_chunks_mut(to.row_pitch()).zip(sums.par_chunks(to.row_pitch()));
+                rows.with_min_len(16).for_each(|(row, sums)| add(machine.isa, row, sums));
+            }
+            Self::Winograd(winograd, to) => {
+                winograd.forward(machine.pass(), input, packed, &epilogue(finish), output, &mut []);
+                to.clear_all_margins(output);
+            }
         }
     }
 
@@ -79,7 +145,7 @@ impl Way {
     /// lanes only.
     pub(crate) fn run_with_sums(
         &self,
-        isa: Isa,
+        machine: Machine<'_>,
         batch: usize,
         [input, packed]: [&[f32]; 2],
         finish: &Finish<'_>,
@@ -88,16 +154,40 @@ impl Way {
         match self {
             Self::Direct(direct) => {
                 let mut moments = vec![0.0; direct.task_count(batch) * MOMENTS];
-                direct.run(isa, input, packed, finish, output, &mut moments);
+                direct.run(machine.isa, input, packed, finish, output, &mut moments);
                 direct.reduce(&moments)
             }
             Self::Few(_) => unreachable!("a node with a norm has sixteen lanes"),
+            Self::Winograd(winograd, to) => {
+                let mut sums = vec![0.0; winograd.sums_len(batch)];
+                winograd.forward(machine.pass(), input, packed, &epilogue(finish), output, &mut sums);
+                to.clear_all_margins(output);
+                winograd.reduce_sums(&sums)
+            }
         }
     }
 }
 
+fn epilogue<'a>(finish: &Finish<'a>) -> Epilogue<'a> {
+    Epilogue { scale: &[], shift: finish.bias, activation: finish.activation }
+}
+
+fn suits_winograd(window: &Window, from: &Layout, to: &Layout) -> bool {
+    let shape = window.stride == [1; 3] && window.kernel[1..] == [3, 3] && window.padding[1..] == [1, 1];
+    let channels = from.channels.min(to.channels);
+    shape && from.is_blocked() && to.is_blocked() && channels >= WINOGRAD_CHANNELS
+}
+
+/// A phased convolution is the input gradient of the one that goes the other way.
+fn winograd(window: &Window, phased: bool, from: &Layout, to: &Layout) -> Winograd {
+    let (input, output) = if phased { (to, from) } else { (from, to) };
+    let (taps, padding) = (window.kernel[0], window.padding[0]);
+    let winograd = Winograd::new(input.blocked(), output.blocked(), taps, padding, TileSize::Four);
+    if phased { winograd.input_gradient() } else { winograd }
+}
+
 /// Compiles all nodes.
-pub(crate) fn compile(plan: &Plan) -> Vec<Compiled> {
+pub(crate) fn compile(plan: &Plan, exact: bool) -> Vec<Compiled> {
     let packed = packed(plan);
     let layout = |index: usize| Layout::new(plan.nodes()[index].shape, packed[index]);
     let mut values: Vec<Layout> = (0..plan.nodes().len()).map(layout).collect();
@@ -109,7 +199,7 @@ pub(crate) fn compile(plan: &Plan) -> Vec<Compiled> {
     }
     let compiled = |(index, node): (usize, &Node)| {
         let ways = match &node.operation {
-            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, &values, &deltas)),
+            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, [&values, &deltas], exact)),
             _ => None,
         };
         let raw = Layout::new(node.shape, false);
@@ -183,26 +273,31 @@ fn widen(conv: &Conv, input: usize, output: usize, values: &mut [Layout], deltas
     }
 }
 
-fn ways(conv: &Conv, input: usize, output: usize, values: &[Layout], deltas: &[Layout]) -> Ways {
+fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 2], exact: bool) -> Ways {
     let (window, phased) = (window(conv), conv.transposed.is_some());
     let (x, dy) = (values[input], deltas[output]);
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
-    let scalar_delta = scalar_delta(conv, &x, &dy);
-    let turned = scalar_delta != phased;
-    let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
+    let weights = if !exact && suits_winograd(&window, &x, &dy) {
+        let (input, output) = if phased { (&dy, &x) } else { (&x, &dy) };
+        WeightWay::Winograd { winograd: winograd(&window, false, input, output), transposed: phased }
+    } else {
+        let scalar_delta = scalar_delta(conv, &x, &dy);
+        let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
+        let gradient = WeightGradient::new(&window, scalar_delta != phased, scalar, vector);
+        WeightWay::Direct { gradient, scalar_delta }
+    };
     Ways {
-        forward: Way::new(&window, phased, x, written),
-        backward: Way::new(&window, !phased, dy, deltas[input]),
-        weights: WeightGradient::new(&window, turned, scalar, vector),
-        scalar_delta,
+        forward: Way::new(&window, phased, x, written, exact),
+        backward: Way::new(&window, !phased, dy, deltas[input], exact),
+        weights,
     }
 }
 
 /// A node's convolution in inference writes its values directly.
-pub(crate) fn inference_way(plan: &Plan, compiled: &[Compiled], index: usize) -> Option<Way> {
+pub(crate) fn inference_way(plan: &Plan, compiled: &[Compiled], index: usize, exact: bool) -> Option<Way> {
     let node = &plan.nodes()[index];
     let Operation::Conv(conv) = &node.operation else { return None };
     let from = compiled[node.inputs[0]].value;
-    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value))
+    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value, exact))
 }

@@ -19,6 +19,8 @@ use crate::{Activation, Isa};
 const CHUNK: usize = 256;
 /// Positions that a task should have.
 const POSITIONS: usize = 512;
+/// Input elements that a task may read: they stay in the second-level cache for all panels.
+const INPUTS: usize = 320 << 10;
 /// Sum and sum of squares for each lane of a panel.
 pub(crate) const MOMENTS: usize = 2 * PANEL;
 
@@ -67,8 +69,7 @@ impl Direct {
     pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
         assert!(to.is_blocked(), "outputs are vectors");
         let axes = axes(window, phased, &from, &to);
-        let per_row = axes[2].count(0).max(1);
-        let rows = (POSITIONS / per_row).clamp(1, 8);
+        let rows = rows_of_task(&axes, &from);
         Self { phased, from, to, kernel: window.kernel, axes, rows }
     }
 
@@ -134,15 +135,9 @@ impl Direct {
         places
     }
 
-    /// The weight in the order in which the kernel reads it:
-    /// `[panel][phase][t tap][y tap][block][x tap][lane][output channel of the panel]`.
-    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
-        let mut packed = vec![0.0; self.packed_len()];
-        self.pack_into(weight, &mut packed);
-        packed
-    }
-
-    /// As [`Direct::pack`], into memory of [`Direct::packed_len`] that held the same or zeros before.
+    /// Brings the weight into the order in which the kernel reads it:
+    /// `[panel][phase][t tap][y tap][block][x tap][lane][output channel of the panel]`, in memory of
+    /// [`Direct::packed_len`] that held the same or zeros before.
     pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
         let places = self.places();
         let (taps, lanes) = (places.len(), self.from.lanes);
@@ -150,13 +145,16 @@ impl Direct {
         packed.par_chunks_mut(self.terms() * PANEL).enumerate().for_each(|(panel, packed)| {
             let first = panel * PANEL;
             let width = self.width(panel) * LANES;
-            for (lane, to) in (first..outputs.min(first + width)).enumerate() {
-                for from in 0..inputs {
-                    let pair = if self.phased { from * outputs + to } else { to * inputs + from };
-                    let (block, within) = (from / lanes, from % lanes);
-                    for (value, [start, pitch]) in weight[pair * taps..][..taps].iter().zip(&places) {
-                        packed[(start + block * pitch + within) * width + lane] = *value;
-                    }
+            for from in 0..inputs {
+                let (start, pitch) = match self.phased {
+                    true => ((from * outputs + first) * taps, taps),
+                    false => ((first * inputs + from) * taps, inputs * taps),
+                };
+                for (k, [place, block_pitch]) in places.iter().enumerate() {
+                    let term = place + from / lanes * block_pitch + from % lanes;
+                    let values = weight[start + k..].iter().step_by(pitch);
+                    let lanes = packed[term * width..][..width].iter_mut().take(outputs - first);
+                    lanes.zip(values).for_each(|(lane, value)| *lane = *value);
                 }
             }
         });
@@ -363,6 +361,17 @@ struct Entry {
     a: usize,
     y: Tap,
     term: usize,
+}
+
+/// As many rows as share the weights well, and whose inputs fit the cache.
+fn rows_of_task(axes: &[Axis; 3], from: &Layout) -> usize {
+    let most = (POSITIONS / axes[2].count(0).max(1)).clamp(1, 8);
+    let taps = |axis: usize| axes[axis].phases.iter().map(Vec::len).max().unwrap_or(0);
+    let inputs = |rows: usize| {
+        let read = (rows - 1) * axes[1].advance + taps(1);
+        read * taps(0) * from.blocks() * from.row_pitch()
+    };
+    (2..=most).rev().find(|&rows| inputs(rows) <= INPUTS).unwrap_or(most.min(2))
 }
 
 fn axes(window: &Window, phased: bool, from: &Layout, to: &Layout) -> [Axis; 3] {

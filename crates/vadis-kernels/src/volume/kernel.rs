@@ -183,7 +183,7 @@ unsafe fn row_avx512(row: &Row<'_>, out: [*mut f32; 2], blocks: usize) {
     #[target_feature(enable = "avx512f,fma")]
     unsafe fn with_step<const A: usize>(row: &Row<'_>, out: [*mut f32; 2], blocks: usize) {
         let one = blocks == 1;
-        for (first, rows) in even_pieces(row.count, if one { 28 } else { 14 }) {
+        for (first, rows) in even_pieces(row.count, 14) {
             macro_rules! single {
                 ($m:literal) => {
                     // SAFETY: the caller's; the piece is within the row.
@@ -197,7 +197,7 @@ unsafe fn row_avx512(row: &Row<'_>, out: [*mut f32; 2], blocks: usize) {
                 };
             }
             if one {
-                constant!(rows, single, [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28]);
+                constant!(rows, single, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
             } else {
                 constant!(rows, double, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
             }
@@ -208,6 +208,7 @@ unsafe fn row_avx512(row: &Row<'_>, out: [*mut f32; 2], blocks: usize) {
         match row.a_step {
             16 => with_step::<16>(row, out, blocks),
             32 => with_step::<32>(row, out, blocks),
+            6 => with_step::<6>(row, out, blocks),
             _ => with_step::<0>(row, out, blocks),
         }
     }

@@ -18,6 +18,7 @@ mod select;
 mod shared;
 mod taps;
 mod weights;
+mod winograd;
 
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};

@@ -5,12 +5,13 @@
 
 use thiserror::Error;
 
-use super::compile::{Compiled, Way, compile, inference_way};
+use super::compile::{Compiled, Machine, Way, compile, inference_way};
 use super::direct::Finish;
 use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, EPSILON, Node, Operation, Plan};
 use super::pool::Buffers;
 use super::select::{self, Batch, Pool};
+use super::winograd::{self, Aligned};
 use crate::{Activation, Isa};
 
 /// How a network computes.
@@ -61,35 +62,39 @@ fn check(what: &'static str, expected: usize, got: usize) -> Result<(), RunError
 pub struct Network {
     plan: Plan,
     isa: Isa,
+    exact: bool,
     nodes: Vec<Compiled>,
 }
 
 /// What the backward pass needs of a forward one. Reuse it from step to step: its memory is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Workspace {
     /// What the memory is laid out for.
-    plan: Option<Plan>,
+    plan: Option<(Plan, bool)>,
     /// The batch of the forward pass that it holds.
     batch: Option<usize>,
     slots: Vec<Slot>,
     deltas: Buffers,
+    winograd: winograd::Scratch,
 }
 
 /// A node's memory.
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    value: Vec<f32>,
+    value: Aligned,
     /// The input of the norm.
-    raw: Vec<f32>,
+    raw: Aligned,
     norm: Norm,
-    forward: Vec<f32>,
-    backward: Vec<f32>,
+    /// The weight, packed for either direction.
+    forward: Aligned,
+    backward: Aligned,
 }
 
 /// Memory of an inference. Reuse it from run to run.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Scratch {
     buffers: Buffers,
+    winograd: winograd::Scratch,
 }
 
 /// What a forward pass in training gives.
@@ -125,7 +130,7 @@ pub struct Frozen {
 #[derive(Clone, Debug)]
 struct FrozenConv {
     way: Way,
-    packed: Vec<f32>,
+    packed: Aligned,
     bias: Vec<f32>,
     activation: Activation,
 }
@@ -134,9 +139,11 @@ fn volume(shape: [usize; 4]) -> usize {
     shape.iter().product()
 }
 
-/// Sets a buffer's length; memory that was there stays.
-fn fit(buffer: &mut Vec<f32>, len: usize) {
-    buffer.resize(len, 0.0);
+/// Memory for a packed weight: it is zero where no weight comes to lie, and stays so.
+fn fit_packed(buffer: &mut Aligned, len: usize) {
+    if buffer.len() != len {
+        *buffer = Aligned::new(len);
+    }
 }
 
 impl Workspace {
@@ -145,10 +152,14 @@ impl Workspace {
         Self::default()
     }
 
+    fn is_of(&self, plan: &Plan, exact: bool) -> bool {
+        self.plan.as_ref().is_some_and(|(own, own_exact)| own == plan && *own_exact == exact)
+    }
+
     /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
-    fn prepare(&mut self, plan: &Plan) {
-        if self.plan.as_ref() != Some(plan) {
-            *self = Self { plan: Some(plan.clone()), ..Self::default() };
+    fn prepare(&mut self, plan: &Plan, exact: bool) {
+        if !self.is_of(plan, exact) {
+            *self = Self { plan: Some((plan.clone(), exact)), ..Self::default() };
             self.slots.resize_with(plan.nodes().len(), Slot::default);
         }
         self.batch = None;
@@ -166,7 +177,7 @@ impl Network {
     /// Compiles `plan`.
     pub fn new(plan: &Plan, options: Options) -> Self {
         let isa = options.isa.filter(|isa| isa.is_available()).unwrap_or_else(Isa::detect);
-        Self { plan: plan.clone(), isa, nodes: compile(plan) }
+        Self { plan: plan.clone(), isa, exact: options.exact, nodes: compile(plan, options.exact) }
     }
 
     /// The plan.
@@ -188,19 +199,21 @@ impl Network {
     ) -> Result<Forward, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
         check("input", batch.saturating_mul(volume(self.plan.input())), x.len())?;
-        workspace.prepare(&self.plan);
+        workspace.prepare(&self.plan, self.exact);
+        let Workspace { slots, winograd, .. } = &mut *workspace;
+        let machine = Machine { isa: self.isa, winograd };
         let mut statistics = vec![0.0; self.plan.buffer_count()];
         for (index, node) in self.plan.nodes().iter().enumerate() {
-            let (before, after) = workspace.slots.split_at_mut(index);
+            let (before, after) = slots.split_at_mut(index);
             let slot = &mut after[0];
-            fit(&mut slot.value, batch * self.nodes[index].value.len());
+            slot.value.resize(batch * self.nodes[index].value.len());
             if batch == 0 {
                 continue;
             }
             match &node.operation {
                 Operation::Conv(conv) => {
                     let input = &before[node.inputs[0]].value;
-                    self.conv_forward(index, conv, parameter, input, slot, batch)?;
+                    self.conv_forward(machine, index, conv, parameter, input, slot, batch)?;
                     if conv.norm.is_some() {
                         statistics[node.places.mean.clone()].copy_from_slice(&slot.norm.mean);
                         statistics[node.places.variance.clone()].copy_from_slice(&slot.norm.variance);
@@ -222,8 +235,10 @@ impl Network {
         planes
     }
 
+    #[expect(clippy::too_many_arguments, reason = "private, one node's state")]
     fn conv_forward(
         &self,
+        machine: Machine<'_>,
         index: usize,
         conv: &Conv,
         parameter: &[f32],
@@ -233,22 +248,22 @@ impl Network {
     ) -> Result<(), RunError> {
         let (node, compiled) = (&self.plan.nodes()[index], &self.nodes[index]);
         let Some(ways) = &compiled.ways else { unreachable!("a convolution has its ways") };
-        fit(&mut slot.forward, ways.forward.packed_len());
-        ways.forward.pack_into(&parameter[node.places.weight.clone()], &mut slot.forward);
+        fit_packed(&mut slot.forward, ways.forward.packed_len());
+        ways.forward.pack_into(self.isa, &parameter[node.places.weight.clone()], &mut slot.forward);
         let bias = &parameter[node.places.bias.clone()];
         if conv.norm.is_none() {
             let finish = Finish { bias, activation: conv.activation, accumulate: false };
-            ways.forward.run(self.isa, input, &slot.forward, &finish, &mut slot.value);
+            ways.forward.run(machine, input, &slot.forward, &finish, &mut slot.value);
             return Ok(());
         }
         let count = batch * volume(node.shape) / node.shape[0];
         if count == 1 {
             return Err(RunError::OneValue { node: node.name.clone() });
         }
-        fit(&mut slot.raw, batch * compiled.raw.len());
+        slot.raw.resize(batch * compiled.raw.len());
         let finish = Finish { bias, ..Finish::PLAIN };
         let packed = [input, &slot.forward];
-        let sums = ways.forward.run_with_sums(self.isa, batch, packed, &finish, &mut slot.raw);
+        let sums = ways.forward.run_with_sums(machine, batch, packed, &finish, &mut slot.raw);
         slot.norm = Norm::new(&sums, count);
         self.sides(index, conv, parameter).forward(&slot.norm, &slot.raw, &mut slot.value);
         Ok(())
@@ -303,7 +318,7 @@ impl Network {
         want_input: bool,
     ) -> Result<Gradients, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
-        let batch = workspace.batch.filter(|_| workspace.plan.as_ref() == Some(&self.plan));
+        let batch = workspace.batch.filter(|_| workspace.is_of(&self.plan, self.exact));
         let batch = batch.ok_or(RunError::NoForward)?;
         check("output gradient", batch * volume(self.plan.output()), dy.len())?;
         workspace.batch = None;
@@ -313,6 +328,7 @@ impl Network {
             wanted: self.wanted(want_input),
             slots: &mut workspace.slots,
             buffers: &mut workspace.deltas,
+            winograd: &workspace.winograd,
             deltas: vec![None; self.nodes.len()],
             batch,
             gradient: vec![0.0; parameter.len()],
@@ -365,11 +381,11 @@ impl Network {
 
     fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<FrozenConv> {
         let node = &self.plan.nodes()[index];
-        let way = inference_way(&self.plan, &self.nodes, index)?;
+        let way = inference_way(&self.plan, &self.nodes, index, self.exact)?;
         let Operation::Conv(conv) = &node.operation else { return None };
         let [weight, bias] = folded(node, conv, parameter, buffers);
-        let mut packed = vec![0.0; way.packed_len()];
-        way.pack_into(&weight, &mut packed);
+        let mut packed = Aligned::new(way.packed_len());
+        way.pack_into(self.isa, &weight, &mut packed);
         Some(FrozenConv { way, packed, bias, activation: conv.activation })
     }
 }
@@ -410,8 +426,9 @@ struct Back<'a> {
     wanted: Vec<bool>,
     slots: &'a mut [Slot],
     buffers: &'a mut Buffers,
+    winograd: &'a winograd::Scratch,
     /// Gradients that some node has reached, and that are not spent.
-    deltas: Vec<Option<Vec<f32>>>,
+    deltas: Vec<Option<Aligned>>,
     batch: usize,
     gradient: Vec<f32>,
 }
@@ -438,7 +455,7 @@ impl Back<'_> {
     }
 
     /// Passes a node's gradient on to what the node reads, and gives it back.
-    fn node(&mut self, index: usize, delta: Vec<f32>) -> Vec<f32> {
+    fn node(&mut self, index: usize, delta: Aligned) -> Aligned {
         let node = &self.network.plan.nodes()[index];
         if let Operation::Conv(conv) = &node.operation {
             return self.conv(index, conv, delta);
@@ -454,7 +471,7 @@ impl Back<'_> {
     }
 
     /// The gradient of a node's input, to be written or, if another node has reached it, added to.
-    fn reach(&mut self, input: usize) -> (Vec<f32>, bool) {
+    fn reach(&mut self, input: usize) -> (Aligned, bool) {
         match self.deltas[input].take() {
             Some(delta) => (delta, true),
             None => (self.buffers.take(self.batch * self.network.nodes[input].delta.len()), false),
@@ -483,22 +500,22 @@ impl Back<'_> {
         self.deltas[input] = Some(to);
     }
 
-    fn conv(&mut self, index: usize, conv: &Conv, mut delta: Vec<f32>) -> Vec<f32> {
+    fn conv(&mut self, index: usize, conv: &Conv, mut delta: Aligned) -> Aligned {
         let (network, isa) = (self.network, self.network.isa);
         let (node, compiled) = (&network.plan.nodes()[index], &network.nodes[index]);
         let Some(ways) = &compiled.ways else { unreachable!("a convolution has its ways") };
         self.through_norm(index, conv, &mut delta);
         let (input, places) = (node.inputs[0], &node.places);
         let x = &self.slots[input].value[..];
-        let (scalar, vector) = if ways.scalar_delta { (&delta[..], x) } else { (x, &delta[..]) };
-        ways.weights.run(isa, scalar, vector, &mut self.gradient[places.weight.clone()]);
+        let machine = Machine { isa, winograd: self.winograd };
+        ways.weights.run(machine, x, &delta, &mut self.gradient[places.weight.clone()]);
         if self.wanted[input] {
             let (mut to, accumulate) = self.reach(input);
             let packed = &mut self.slots[index].backward;
-            fit(packed, ways.backward.packed_len());
-            ways.backward.pack_into(&self.parameter[places.weight.clone()], packed);
+            fit_packed(packed, ways.backward.packed_len());
+            ways.backward.pack_into(isa, &self.parameter[places.weight.clone()], packed);
             let finish = Finish { accumulate, ..Finish::PLAIN };
-            ways.backward.run(isa, &delta, packed, &finish, &mut to);
+            ways.backward.run(machine, &delta, packed, &finish, &mut to);
             self.deltas[input] = Some(to);
         }
         delta
@@ -513,8 +530,7 @@ impl Back<'_> {
         let slot = &self.slots[index];
         if conv.norm.is_some() {
             let sides = network.sides(index, conv, self.parameter);
-            let [weight, bias] =
-                sides.backward(&slot.norm, &slot.raw, &slot.value, (&compiled.delta, &mut *delta));
+            let [weight, bias] = sides.backward(&slot.norm, &slot.raw, (&compiled.delta, &mut *delta));
             self.gradient[places.norm_weight.clone()].copy_from_slice(&weight);
             self.gradient[places.norm_bias.clone()].copy_from_slice(&bias);
             return;
@@ -542,15 +558,16 @@ impl Frozen {
         let mut outputs: Vec<Vec<f32>> =
             self.outputs.iter().map(|&node| vec![0.0; batch * volume(plan.nodes()[node].shape)]).collect();
         for (clip, x) in x.chunks_exact(size).enumerate() {
-            self.run_clip(clip, x, &mut scratch.buffers, &mut outputs);
+            self.run_clip(clip, x, scratch, &mut outputs);
         }
         Ok(outputs)
     }
 
-    fn run_clip(&self, clip: usize, x: &[f32], buffers: &mut Buffers, outputs: &mut [Vec<f32>]) {
-        let network = &self.network;
+    fn run_clip(&self, clip: usize, x: &[f32], scratch: &mut Scratch, outputs: &mut [Vec<f32>]) {
+        let (network, buffers) = (&self.network, &mut scratch.buffers);
+        let machine = Machine { isa: network.isa, winograd: &scratch.winograd };
         let mut uses = self.uses.clone();
-        let mut values: Vec<Option<Vec<f32>>> = vec![None; uses.len()];
+        let mut values: Vec<Option<Aligned>> = vec![None; uses.len()];
         for (index, node) in
             network.plan.nodes().iter().enumerate().filter(|&(index, _)| self.uses[index] > 0)
         {
@@ -561,7 +578,7 @@ impl Frozen {
             match &self.convs[index] {
                 Some(conv) => {
                     let finish = Finish { bias: &conv.bias, activation: conv.activation, accumulate: false };
-                    conv.way.run(network.isa, inputs[0], &conv.packed, &finish, &mut value);
+                    conv.way.run(machine, inputs[0], &conv.packed, &finish, &mut value);
                 }
                 None => network.other_forward(index, &inputs, x, &mut value),
             }

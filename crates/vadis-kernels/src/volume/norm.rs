@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::layout::Layout;
-use super::pass::{add_lanes, norm_gradient, norm_gradient_sums, normalise, through_activation};
+use super::pass::{
+    NormBack, NormLanes, add_lanes, norm_gradient, norm_gradient_sums, normalise, through_activation,
+};
 use super::plan::EPSILON;
 use crate::tile::LANES;
 use crate::{Activation, Isa};
@@ -64,15 +66,18 @@ impl Sides<'_> {
         row % self.value.rows() / (self.value.shape[0] * self.value.shape[1])
     }
 
-    /// value = activation(weight · (raw − mean) / √(variance + ε) + bias)
-    pub(crate) fn forward(&self, norm: &Norm, raw: &[f32], value: &mut [f32]) {
+    /// Each channel's scale and shift: value = activation(scale · raw + shift), which is
+    /// activation(weight · (raw − mean) / √(variance + ε) + bias).
+    fn affine(&self, norm: &Norm) -> [Vec<f32>; 2] {
         let scale: Vec<f32> = self.weight.iter().zip(&norm.inverse).map(|(w, inverse)| w * inverse).collect();
-        let shift: Vec<f32> = self
-            .bias
-            .iter()
-            .zip(norm.mean.iter().zip(&scale))
-            .map(|(b, (mean, scale))| b - mean * scale)
-            .collect();
+        let terms = self.bias.iter().zip(norm.mean.iter().zip(&scale));
+        let shift = terms.map(|(b, (mean, scale))| b - mean * scale).collect();
+        [scale, shift]
+    }
+
+    /// Normalises and activates.
+    pub(crate) fn forward(&self, norm: &Norm, raw: &[f32], value: &mut [f32]) {
+        let [scale, shift] = self.affine(norm);
         let rows = value.par_chunks_mut(self.value.row_pitch()).zip(raw.par_chunks(self.raw.row_pitch()));
         rows.enumerate().with_min_len(ROWS).for_each(|(index, (value, raw))| {
             let block = self.block(index);
@@ -82,17 +87,23 @@ impl Sides<'_> {
         });
     }
 
+    fn lanes(&self, norm: &Norm) -> Vec<NormLanes> {
+        let [scale, shift] = self.affine(norm);
+        let lanes = |block: usize| NormLanes {
+            activation: self.activation,
+            mean: of_block(&norm.mean, block),
+            scale: of_block(&scale, block),
+            shift: of_block(&shift, block),
+        };
+        (0..self.value.blocks()).map(lanes).collect()
+    }
+
     /// Turns the gradient with respect to the value into that with respect to the norm's input, in
     /// place, and gives those of the norm's weight and bias.
-    pub(crate) fn backward(
-        &self,
-        norm: &Norm,
-        raw: &[f32],
-        value: &[f32],
-        delta: (&Layout, &mut [f32]),
-    ) -> [Vec<f32>; 2] {
+    pub(crate) fn backward(&self, norm: &Norm, raw: &[f32], delta: (&Layout, &mut [f32])) -> [Vec<f32>; 2] {
         let (layout, delta) = delta;
-        let sums = self.gradient_sums(norm, raw, value, (layout, delta));
+        let lanes = self.lanes(norm);
+        let sums = self.gradient_sums(&lanes, raw, (layout, &*delta));
         let per_channel = |map: &dyn Fn(usize) -> f64| -> Vec<f32> {
             (0..self.value.channels).map(|c| map(c) as f32).collect()
         };
@@ -104,39 +115,32 @@ impl Sides<'_> {
         let rows = delta.par_chunks_mut(layout.row_pitch()).zip(raw.par_chunks(self.raw.row_pitch()));
         rows.enumerate().with_min_len(ROWS).for_each(|(index, (delta, raw))| {
             let block = self.block(index);
-            let [factor, slope, mean, constant] =
-                [&factor, &slope, &norm.mean, &constant].map(|values| of_block(values, block));
-            norm_gradient(self.isa, &factor, &slope, &mean, &constant, &mut delta[layout.inside()], raw);
+            let [factor, slope, constant] =
+                [&factor, &slope, &constant].map(|values| of_block(values, block));
+            let back = NormBack { norm: lanes[block], factor, slope, constant };
+            norm_gradient(self.isa, &back, &mut delta[layout.inside()], raw);
         });
         [per_channel(&|c| sums[c][1] * inverse(c)), per_channel(&|c| sums[c][0])]
     }
 
-    /// Takes the gradient through the activation; for each channel its sum, and its sum of products
-    /// with the deviation of the norm's input.
+    /// For each channel the sum of the gradient behind the activation, and its sum of products with
+    /// the deviation of the norm's input.
     fn gradient_sums(
         &self,
-        norm: &Norm,
+        lanes: &[NormLanes],
         raw: &[f32],
-        value: &[f32],
-        (layout, delta): (&Layout, &mut [f32]),
+        (layout, delta): (&Layout, &[f32]),
     ) -> Vec<[f64; 2]> {
         let height = self.value.shape[1];
-        let slices = delta
-            .par_chunks_mut(height * layout.row_pitch())
-            .zip(raw.par_chunks(height * self.raw.row_pitch()))
-            .zip(value.par_chunks(height * self.value.row_pitch()));
+        let slices =
+            delta.par_chunks(height * layout.row_pitch()).zip(raw.par_chunks(height * self.raw.row_pitch()));
         let sums: Vec<[f64; 2 * LANES]> = slices
             .enumerate()
-            .map(|(index, ((delta, raw), value))| {
-                let mean = of_block(&norm.mean, self.block(index * height));
+            .map(|(index, (delta, raw))| {
+                let lanes = &lanes[self.block(index * height)];
                 let mut sums = [0.0; 2 * LANES];
-                let rows = delta
-                    .chunks_mut(layout.row_pitch())
-                    .zip(raw.chunks(self.raw.row_pitch()))
-                    .zip(value.chunks(self.value.row_pitch()));
-                for ((delta, raw), value) in rows {
-                    let (delta, value) = (&mut delta[layout.inside()], &value[self.value.inside()]);
-                    norm_gradient_sums(self.isa, &mut sums, self.activation, &mean, delta, value, raw);
+                for (delta, raw) in delta.chunks(layout.row_pitch()).zip(raw.chunks(self.raw.row_pitch())) {
+                    norm_gradient_sums(self.isa, &mut sums, lanes, &delta[layout.inside()], raw);
                 }
                 sums
             })

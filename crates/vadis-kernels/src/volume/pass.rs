@@ -4,6 +4,34 @@ use crate::Activation;
 use crate::elementwise::{activate, for_each_isa, times_derivative};
 use crate::tile::{Isa, LANES};
 
+/// Repeats an expression for each kind of activation, so that the branch stays outside its loop.
+macro_rules! for_each_activation {
+    ($activation:expr, $name:ident => $body:expr) => {
+        match $activation {
+            Activation::None => {
+                let $name = Activation::None;
+                $body
+            }
+            Activation::Relu => {
+                let $name = Activation::Relu;
+                $body
+            }
+            Activation::LeakyRelu(slope) => {
+                let $name = Activation::LeakyRelu(slope);
+                $body
+            }
+            Activation::Tanh => {
+                let $name = Activation::Tanh;
+                $body
+            }
+            Activation::Sigmoid => {
+                let $name = Activation::Sigmoid;
+                $body
+            }
+        }
+    };
+}
+
 /// Applies an activation in place.
 pub(crate) fn activate_row(isa: Isa, activation: Activation, row: &mut [f32]) {
     if activation != Activation::None {
@@ -48,55 +76,60 @@ for_each_isa! {
         input: &[f32],
         output: &mut [f32]
     ) {
-        let affine = |input: &[f32], output: &mut [f32]| {
-            for lane in 0..LANES {
-                output[lane] = input[lane] * scale[lane] + shift[lane];
+        for_each_activation!(activation, kind => {
+            for (input, output) in input.chunks_exact(LANES).zip(output.chunks_exact_mut(LANES)) {
+                for lane in 0..LANES {
+                    output[lane] = kind.apply(input[lane] * scale[lane] + shift[lane]);
+                }
             }
-        };
-        let pairs = input.chunks_exact(LANES).zip(output.chunks_exact_mut(LANES));
-        match activation {
-            Activation::None => pairs.for_each(|(input, output)| affine(input, output)),
-            Activation::Relu => pairs.for_each(|(input, output)| {
-                affine(input, output);
-                output.iter_mut().for_each(|y| *y = Activation::Relu.apply(*y));
-            }),
-            Activation::LeakyRelu(slope) => pairs.for_each(|(input, output)| {
-                affine(input, output);
-                output.iter_mut().for_each(|y| *y = Activation::LeakyRelu(slope).apply(*y));
-            }),
-            Activation::Tanh => pairs.for_each(|(input, output)| {
-                affine(input, output);
-                output.iter_mut().for_each(|y| *y = Activation::Tanh.apply(*y));
-            }),
-            Activation::Sigmoid => pairs.for_each(|(input, output)| {
-                affine(input, output);
-                output.iter_mut().for_each(|y| *y = Activation::Sigmoid.apply(*y));
-            }),
+        });
+    }
+}
+
+/// What a norm does to a block of sixteen channels, as far as its way back needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct NormLanes {
+    pub(crate) activation: Activation,
+    pub(crate) mean: [f32; LANES],
+    /// The norm's output is scale · input + shift.
+    pub(crate) scale: [f32; LANES],
+    pub(crate) shift: [f32; LANES],
+}
+
+/// Calls `f` with each position's gradient after the way back through `activation`, and the norm's
+/// input. The activation's output is computed anew: it need not be read.
+#[inline(always)]
+fn each_position(
+    norm: &NormLanes,
+    activation: Activation,
+    gradient: &[f32],
+    raw: &[f32],
+    mut f: impl FnMut([f32; LANES], &[f32]),
+) {
+    for (gradient, raw) in gradient.chunks_exact(LANES).zip(raw.chunks_exact(LANES)) {
+        let mut back = [0.0; LANES];
+        for lane in 0..LANES {
+            let output = activation.apply(raw[lane] * norm.scale[lane] + norm.shift[lane]);
+            back[lane] = gradient[lane] * activation.derivative(output);
         }
+        f(back, raw);
     }
 }
 
 for_each_isa! {
-    /// Multiplies the gradient by the activation's derivative and adds, lane by lane, to `sums` =
-    /// `[2][lane]` the gradient, and the gradient times the deviation of the norm's input from its mean.
-    fn norm_gradient_sums(
-        sums: &mut [f64],
-        activation: Activation,
-        mean: &[f32; LANES],
-        gradient: &mut [f32],
-        output: &[f32],
-        raw: &[f32]
-    ) {
-        times_derivative_here(activation, gradient, output);
+    /// Adds, lane by lane, to `sums` = `[2][lane]` the gradient after the way back through the
+    /// activation, and its product with the deviation of the norm's input from its mean.
+    fn norm_gradient_sums(sums: &mut [f64], norm: &NormLanes, gradient: &[f32], raw: &[f32]) {
         let (plain, products) = sums.split_at_mut(LANES);
         let mut sum = [0.0f32; LANES];
         let mut product = [0.0f32; LANES];
-        for (gradient, raw) in gradient.chunks_exact(LANES).zip(raw.chunks_exact(LANES)) {
+        let mut add = |back: [f32; LANES], raw: &[f32]| {
             for lane in 0..LANES {
-                sum[lane] += gradient[lane];
-                product[lane] += gradient[lane] * (raw[lane] - mean[lane]);
+                sum[lane] += back[lane];
+                product[lane] += back[lane] * (raw[lane] - norm.mean[lane]);
             }
-        }
+        };
+        for_each_activation!(norm.activation, kind => each_position(norm, kind, gradient, raw, &mut add));
         for lane in 0..LANES {
             plain[lane] += f64::from(sum[lane]);
             products[lane] += f64::from(product[lane]);
@@ -104,35 +137,31 @@ for_each_isa! {
     }
 }
 
-/// As [`times_derivative`], to be inlined under the caller's instruction set.
-#[inline(always)]
-fn times_derivative_here(activation: Activation, gradient: &mut [f32], output: &[f32]) {
-    let pairs = gradient.iter_mut().zip(output);
-    match activation {
-        Activation::None => {}
-        Activation::Relu => pairs.for_each(|(g, &y)| *g *= Activation::Relu.derivative(y)),
-        Activation::LeakyRelu(s) => pairs.for_each(|(g, &y)| *g *= Activation::LeakyRelu(s).derivative(y)),
-        Activation::Tanh => pairs.for_each(|(g, &y)| *g *= Activation::Tanh.derivative(y)),
-        Activation::Sigmoid => pairs.for_each(|(g, &y)| *g *= Activation::Sigmoid.derivative(y)),
-    }
+/// The way back through a norm, lane by lane: factor · gradient + slope · (input − mean) + constant.
+#[derive(Clone, Copy)]
+pub(crate) struct NormBack {
+    pub(crate) norm: NormLanes,
+    pub(crate) factor: [f32; LANES],
+    pub(crate) slope: [f32; LANES],
+    pub(crate) constant: [f32; LANES],
 }
 
 for_each_isa! {
-    /// gradient = factor · gradient + slope · (raw − mean) + constant, lane by lane: the way back
-    /// through a norm whose input was `raw`.
-    fn norm_gradient(
-        factor: &[f32; LANES],
-        slope: &[f32; LANES],
-        mean: &[f32; LANES],
-        constant: &[f32; LANES],
-        gradient: &mut [f32],
-        raw: &[f32]
-    ) {
-        for (gradient, raw) in gradient.chunks_exact_mut(LANES).zip(raw.chunks_exact(LANES)) {
-            for lane in 0..LANES {
-                gradient[lane] = factor[lane] * gradient[lane] + (slope[lane] * (raw[lane] - mean[lane]) + constant[lane]);
+    /// Takes a gradient back through the activation and the norm, in place.
+    fn norm_gradient(back: &NormBack, gradient: &mut [f32], raw: &[f32]) {
+        let NormBack { norm, factor, slope, constant } = *back;
+        for_each_activation!(norm.activation, kind => {
+            for (gradient, raw) in gradient.chunks_exact_mut(LANES).zip(raw.chunks_exact(LANES)) {
+                let mut result = [0.0; LANES];
+                each_position(&norm, kind, gradient, raw, |back, raw| {
+                    for lane in 0..LANES {
+                        result[lane] =
+                            factor[lane] * back[lane] + (slope[lane] * (raw[lane] - norm.mean[lane]) + constant[lane]);
+                    }
+                });
+                gradient.copy_from_slice(&result);
             }
-        }
+        });
     }
 }
 

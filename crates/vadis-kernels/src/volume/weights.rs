@@ -15,7 +15,7 @@ use crate::tile::LANES;
 /// Tasks that a gradient should be cut into.
 const TASKS: usize = 24;
 /// Positions that a tile should sum over at a time.
-const POSITIONS: usize = 256;
+const POSITIONS: usize = 128;
 
 /// dW[v][s][k] = Σ over clips and places, vector[place][v] · scalar[place · stride + k − padding][s]
 ///

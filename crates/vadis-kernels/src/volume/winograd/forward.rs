@@ -1,0 +1,199 @@
+//! The convolution itself, and its input gradient: operands, and the cut into tasks.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::Activation;
+use crate::tile::{Isa, LANES};
+
+use super::pack::PANEL;
+use super::product::even_pieces;
+use super::scratch::Scratch;
+use super::strip::StripWork;
+use super::tiles::Finish;
+use super::{Strip, TileSize, Winograd};
+
+/// Tasks that are enough to keep the cores busy.
+const TASKS: usize = 16;
+
+/// What is done to each output element: activation(scale · x + shift).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Epilogue<'a> {
+    /// One for each output channel; empty for 1.
+    pub(crate) scale: &'a [f32],
+    /// One for each output channel; empty for 0.
+    pub(crate) shift: &'a [f32],
+    pub(crate) activation: Activation,
+}
+
+impl Epilogue<'_> {
+    pub(super) fn of_block(&self, channels: usize, block: usize) -> Finish {
+        let first = block * LANES;
+        let lanes = LANES.min(channels - first);
+        let pad = |values: &[f32], fill| {
+            let mut padded = [0.0; LANES];
+            if values.is_empty() {
+                padded[..lanes].fill(fill);
+            } else {
+                padded[..lanes].copy_from_slice(&values[first..first + lanes]);
+            }
+            padded
+        };
+        let [scale, shift] = [pad(self.scale, 1.0), pad(self.shift, 0.0)];
+        Finish { scale, shift, activation: self.activation, lanes }
+    }
+}
+
+/// What every operation needs besides its operands.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) scratch: &'a Scratch,
+}
+
+/// What all tasks of a convolution read.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub(super) pass: Pass<'a>,
+    pub(super) input: &'a [f32],
+    pub(super) packed: &'a [f32],
+    pub(super) epilogue: &'a Epilogue<'a>,
+}
+
+/// The outputs of one strip and some panels of channels.
+pub(super) struct Task<'a> {
+    pub(super) strip: Strip,
+    pub(super) panels: Range<usize>,
+    /// The rows it writes: `[clip][block][time]`.
+    pub(super) rows: Vec<&'a mut [f32]>,
+    /// `[block][sum, sum of squares][lane]`, or empty.
+    pub(super) sums: &'a mut [f64],
+}
+
+impl Winograd {
+    /// Elements of the sums that [`Winograd::forward`] gives for a batch.
+    pub(crate) fn sums_len(&self, batch: usize) -> usize {
+        self.forward_strips(batch).len() * self.sums_pitch()
+    }
+
+    /// Elements of the sums of a strip: `[block][sum, sum of squares][lane]`.
+    fn sums_pitch(&self) -> usize {
+        self.output.blocks() * 2 * LANES
+    }
+
+    /// Adds the sums of all strips: for each output channel, the sum of its outputs before the
+    /// activation, and the sum of their squares.
+    pub(crate) fn reduce_sums(&self, sums: &[f64]) -> Vec<[f64; 2]> {
+        let mut totals = vec![[0.0; 2]; self.output.channels];
+        for strip in sums.chunks_exact(self.sums_pitch().max(1)) {
+            for (c, total) in totals.iter_mut().enumerate() {
+                for (i, total) in total.iter_mut().enumerate() {
+                    *total += strip[(c / LANES * 2 + i) * LANES + c % LANES];
+                }
+            }
+        }
+        totals
+    }
+
+    /// Convolves a batch: `input` and `output` are whole clips in the plan's layouts, one after the
+    /// other. Writes the output without its border; lanes beyond the last channel become zero.
+    ///
+    /// `sums`, if not empty, receives [`Winograd::sums_len`] sums for [`Winograd::reduce_sums`].
+    ///
+    /// # Panics
+    /// If a length does not fit.
+    pub(crate) fn forward(
+        &self,
+        pass: Pass<'_>,
+        input: &[f32],
+        packed: &[f32],
+        epilogue: &Epilogue<'_>,
+        output: &mut [f32],
+        sums: &mut [f64],
+    ) {
+        let batch = self.batch(input, output);
+        assert_eq!(packed.len(), self.packed_len(), "packed weights");
+        for values in [epilogue.scale, epilogue.shift] {
+            assert!(values.is_empty() || values.len() == self.output.channels, "values of the epilogue");
+        }
+        assert!(sums.is_empty() || sums.len() == self.sums_len(batch), "elements of the sums");
+        sums.fill(0.0);
+        let operands = Operands { pass, input, packed, epilogue };
+        let tasks = self.tasks(batch, output, sums);
+        tasks.into_par_iter().with_max_len(1).for_each(|task| match self.size {
+            TileSize::Two => StripWork::new(self, operands, &task.strip).run::<4, 2>(task),
+            TileSize::Four => StripWork::new(self, operands, &task.strip).run::<6, 4>(task),
+        });
+    }
+
+    fn forward_strips(&self, batch: usize) -> Vec<Strip> {
+        let tile = self.points() * self.input.blocks().max(1) * LANES;
+        self.strips(batch, self.memory.inputs / tile)
+    }
+
+    /// Cuts the work into tasks, each with the rows that it writes.
+    fn tasks<'a>(&self, batch: usize, output: &'a mut [f32], mut sums: &'a mut [f64]) -> Vec<Task<'a>> {
+        let strips = self.forward_strips(batch);
+        // Each part of the panels transforms the input anew, which many products must outweigh.
+        let most = (self.panels() * self.taps).div_ceil(6);
+        let parts = TASKS.div_ceil(strips.len().max(1)).min(most).max(1);
+        let mut tasks = Vec::new();
+        for strip in strips {
+            for (first, count) in even_pieces(self.panels(), self.panels().div_ceil(parts).max(1)) {
+                let panels = first..first + count;
+                let len = self.blocks_of(&panels).len() * 2 * LANES;
+                let (own, rest) =
+                    std::mem::take(&mut sums).split_at_mut(if sums.is_empty() { 0 } else { len });
+                sums = rest;
+                tasks.push(Task { strip: strip.clone(), panels, rows: Vec::new(), sums: own });
+            }
+        }
+        self.hand_out(batch, output, &mut tasks);
+        tasks
+    }
+
+    /// Blocks of output channels of some panels.
+    pub(super) fn blocks_of(&self, panels: &Range<usize>) -> Range<usize> {
+        const BLOCKS: usize = PANEL / LANES;
+        panels.start * BLOCKS..(panels.end * BLOCKS).min(self.output.blocks())
+    }
+
+    /// Gives each task the rows of the output that are its own.
+    fn hand_out<'a>(&self, batch: usize, output: &'a mut [f32], tasks: &mut [Task<'a>]) {
+        let mut rest = output;
+        let mut done = 0;
+        for clip in 0..batch {
+            for block in 0..self.output.blocks() {
+                for t in 0..self.output.shape[0] {
+                    for task in tasks.iter_mut() {
+                        let Some([first, last]) = self.rows_of(&task.strip, clip) else { continue };
+                        if !task.strip.times.contains(&t) || !self.blocks_of(&task.panels).contains(&block) {
+                            continue;
+                        }
+                        let clip = clip * self.output.len();
+                        let start = clip + self.output.row(block, t, first).start;
+                        let end = clip + self.output.row(block, t, last).end;
+                        let (_, tail) = std::mem::take(&mut rest).split_at_mut(start - done);
+                        let (rows, tail) = tail.split_at_mut(end - start);
+                        task.rows.push(rows);
+                        rest = tail;
+                        done = end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// First and last row of pixels of a strip in a clip.
+    fn rows_of(&self, strip: &Strip, clip: usize) -> Option<[usize; 2]> {
+        let [rows, _] = self.grid();
+        let side = self.size.outputs();
+        let first = strip.rows.start.max(clip * rows);
+        let end = strip.rows.end.min((clip + 1) * rows);
+        (first < end).then(|| {
+            let [first, end] = [first, end].map(|row| (row - clip * rows) * side);
+            [first, end.min(self.output.shape[1]) - 1]
+        })
+    }
+}
