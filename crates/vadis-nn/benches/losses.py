@@ -1,6 +1,6 @@
 """PyTorch's side of `examples/losses.rs`: one measurement for each line that it reads.
 
-A line names what is measured; the answer is the seconds it took. Value and gradient of a loss, or an update.
+A line names what is measured; the answer is the seconds it took, elapsed and on a processor. Value and gradient of a loss, or an update.
 Needs torch 2.15.0 and pytorch-msssim 1.0.0.
 """
 
@@ -63,11 +63,9 @@ class Bench:
             parameter.grad = torch.randn(PARAMETERS)
             self.updates[name] = make([parameter])
 
-    def run(self, name: str) -> float:
+    def run(self, name: str) -> tuple[float, float]:
         if name in self.updates:
-            start = time.perf_counter()
-            self.updates[name].step()
-            return time.perf_counter() - start
+            return timed(self.updates[name].step)
         losses = {"mse": nn.functional.mse_loss, "ms_ssim": similar, "gradient": gradient_loss, "itae": itae}
         if name == "renyi":
             x, arguments, loss = self.latents, (), renyi
@@ -75,16 +73,20 @@ class Bench:
             (x, y), loss = self.clips, losses[name]
             arguments = (y,)
         x = x.detach().requires_grad_()
-        start = time.perf_counter()
-        loss(x, *arguments).backward()
-        return time.perf_counter() - start
+        return timed(lambda: loss(x, *arguments).backward())
+
+
+def timed(work) -> tuple[float, float]:
+    start, before = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - before
 
 
 def main() -> None:
     torch.set_num_threads(int(sys.argv[1]))
     bench = Bench()
     for line in sys.stdin:
-        print(bench.run(line.strip()), flush=True)
+        print(*bench.run(line.strip()), flush=True)
 
 
 if __name__ == "__main__":

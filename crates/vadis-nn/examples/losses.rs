@@ -2,8 +2,11 @@
 //! a path, and PyTorch where a Python with it is named; interleaved, medians.
 //!
 //! ```text
-//! cargo run --release -p vadis-nn --example losses -- [repeats] [python]
+//! cargo run --release -p vadis-nn --example losses -- [repeats] [python] [case...]
 //! ```
+//!
+//! Printed are elapsed milliseconds and, in brackets, those that the process's threads spent on a processor
+//! (Linux only): on a shared machine the second is what can be compared.
 //!
 //! Clips are 2 × 16 frames of 256×256 RGB, latents 256 × 256, parameters 7 740 491. Threads are rayon's
 //! (`RAYON_NUM_THREADS`), and PyTorch gets as many.
@@ -32,18 +35,36 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 struct Case<'a> {
     name: &'static str,
     peers: &'static [&'static str],
-    run: Box<dyn FnMut() -> Outcome<f64> + 'a>,
+    run: Box<dyn FnMut() -> Outcome<[f64; 2]> + 'a>,
 }
 
 /// Value and gradient of a loss of a new leaf.
 fn backward<const D: usize>(
     x: &Tensor<D>,
     loss: impl FnOnce(Tensor<D>) -> Outcome<Tensor<1>>,
-) -> Outcome<f64> {
+) -> Outcome<[f64; 2]> {
     let x = x.clone().detach().require_grad();
-    let start = Instant::now();
-    black_box(x.grad(&loss(x.clone())?.backward()));
-    Ok(start.elapsed().as_secs_f64())
+    timed(|| {
+        black_box(x.grad(&loss(x.clone())?.backward()));
+        Ok(())
+    })
+}
+
+/// Seconds elapsed, and on a processor.
+fn timed(work: impl FnOnce() -> Outcome<()>) -> Outcome<[f64; 2]> {
+    let (start, before) = (Instant::now(), processor_seconds());
+    work()?;
+    Ok([start.elapsed().as_secs_f64(), processor_seconds() - before])
+}
+
+/// What all threads of this process have spent on a processor; NaN where the system does not tell.
+fn processor_seconds() -> f64 {
+    let nanoseconds = |task: std::fs::DirEntry| -> Option<f64> {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return f64::NAN };
+    tasks.flatten().filter_map(nanoseconds).sum::<f64>() * 1e-9
 }
 
 /// One update.
@@ -65,14 +86,16 @@ impl Update {
         })
     }
 
-    fn run(&mut self) -> Outcome<f64> {
-        let start = Instant::now();
-        self.optimiser.step(&mut self.state, &mut self.parameter, &self.gradient, Step::of(1e-3))?;
-        Ok(start.elapsed().as_secs_f64())
+    fn run(&mut self) -> Outcome<[f64; 2]> {
+        timed(|| {
+            let step = Step::of(1e-3);
+            Ok(self.optimiser.step(&mut self.state, &mut self.parameter, &self.gradient, step)?)
+        })
     }
 }
 
-/// `benches/losses.py`: a measurement for each line that it reads, its seconds on a line of their own.
+/// `benches/losses.py`: a measurement for each line that it reads, its seconds on a line of their own,
+/// elapsed and on a processor.
 struct Peer {
     child: Child,
     input: ChildStdin,
@@ -93,11 +116,12 @@ impl Peer {
         Ok(Self { child, input, output })
     }
 
-    fn run(&mut self, name: &str) -> Outcome<f64> {
+    fn run(&mut self, name: &str) -> Outcome<[f64; 2]> {
         writeln!(self.input, "{name}")?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        Ok(line.trim().parse()?)
+        let (elapsed, processor) = line.trim().split_once(' ').ok_or("no answer")?;
+        Ok([elapsed.parse()?, processor.parse()?])
     }
 
     fn stop(mut self) -> Outcome<()> {
@@ -107,9 +131,12 @@ impl Peer {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn medians(times: &[[f64; 2]]) -> [f64; 2] {
+    [0, 1].map(|kind| {
+        let mut values: Vec<f64> = times.iter().map(|time| time[kind]).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    })
 }
 
 fn measure(case: &mut Case<'_>, repeats: usize, mut peer: Option<&mut Peer>) -> Outcome<()> {
@@ -126,11 +153,13 @@ fn measure(case: &mut Case<'_>, repeats: usize, mut peer: Option<&mut Peer>) -> 
             times.iter_mut().zip(round_times).for_each(|(list, time)| list.push(time));
         }
     }
-    let ours = median(times.remove(0));
-    print!("{:<10} {:9.3} ms", case.name, ours * 1e3);
+    let ours = medians(&times.remove(0));
+    print!("{:<10} {:9.3} [{:.3}] ms", case.name, ours[0] * 1e3, ours[1] * 1e3);
     for (name, times) in case.peers.iter().zip(times).filter(|(_, times)| !times.is_empty()) {
-        let theirs = median(times);
-        print!("   torch {name} {:.3} ms ({:.2} times)", theirs * 1e3, theirs / ours);
+        let theirs = medians(&times);
+        let ratios = [theirs[0] / ours[0], theirs[1] / ours[1]];
+        print!("   torch {name} {:.3} [{:.3}] ms,", theirs[0] * 1e3, theirs[1] * 1e3);
+        print!(" {:.2} [{:.2}] times", ratios[0], ratios[1]);
     }
     println!();
     Ok(())
@@ -140,6 +169,7 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let repeats: usize = arguments.next().map_or(Ok(7), |n| n.parse())?;
     let mut peer = arguments.next().map(|python| Peer::start(&python)).transpose()?;
+    let wanted: Vec<String> = arguments.collect();
     let device = Device::flex().autodiff();
     let x = Tensor::<5>::random(CLIP, Distribution::Uniform(-1.0, 1.0), &device);
     let noise = Tensor::<5>::random(CLIP, Distribution::Uniform(-1.0, 1.0), &device);
@@ -172,7 +202,9 @@ fn main() -> Outcome<()> {
         Case { name: "sgd", peers: &["sgd", "sgd_fused"], run: Box::new(|| sgd.run()) },
     ];
     println!("{} threads, medians of {repeats}", rayon::current_num_threads());
-    for mut case in cases {
+    for mut case in
+        cases.into_iter().filter(|case| wanted.is_empty() || wanted.iter().any(|w| w == case.name))
+    {
         measure(&mut case, repeats, peer.as_mut())?;
     }
     peer.map_or(Ok(()), Peer::stop)
