@@ -4,7 +4,7 @@
 
 Finds the fastest of default and channels-last layout, eager and compiled (`variant` names one to
 take instead), says which on a line of JSON, and then answers each line on stdin with one on stdout:
-`run` with the seconds of one run, `threads N` and `peak` (MiB) with a number. Needs what
+`run` with the elapsed and the processor's seconds of one run, `peak` with a number of MiB. Needs what
 `scripts/bench-peers` installs.
 """
 
@@ -100,8 +100,8 @@ class Runner:
         x = torch.rand(shape) if image else torch.rand(shape) * 2 - 1
         self.x = x.to(memory_format=form)
 
-    def run(self) -> float:
-        start = time.perf_counter()
+    def run(self) -> tuple[float, float]:
+        start = time.perf_counter(), time.process_time()
         if self.adam is None:
             with torch.inference_mode():
                 self.network(self.x)
@@ -109,7 +109,7 @@ class Runner:
             self.adam.zero_grad()
             loss_of(self.task, self.network(self.x), self.x).backward()
             self.adam.step()
-        return time.perf_counter() - start
+        return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def fastest(task: dict) -> Runner:
@@ -122,7 +122,7 @@ def fastest(task: dict) -> Runner:
         try:
             runner = Runner(task, variant)
             runner.run()
-            times[variant] = min(runner.run(), runner.run())
+            times[variant] = min(runner.run()[0] for _ in range(2))
         except Exception as error:  # torch.compile refuses in many ways
             print(f"{variant} does not work: {type(error).__name__}", file=sys.stderr)
         del runner
@@ -146,9 +146,6 @@ def main() -> None:
         match line.split():
             case ["run"]:
                 say(runner.run())
-            case ["threads", count]:
-                torch.set_num_threads(int(count))
-                say(int(count))
             case ["peak"]:
                 say(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 

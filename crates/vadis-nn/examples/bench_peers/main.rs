@@ -1,5 +1,6 @@
 //! The networks against PyTorch on this machine: inference and training step, time and peak memory,
-//! two threads and one; interleaved in one run, medians.
+//! two threads and one; interleaved in one run, medians. On a machine that others use too, the processors'
+//! time tells more than the clock's.
 //!
 //! ```text
 //! make bench-peers
@@ -50,7 +51,8 @@ fn compare(task: &Task, options: &Options) -> Outcome<Row> {
     let found = Side::peer(&options.python, task)?.variant.clone();
     let task = &Task { variant: Some(found.clone()), ..task.clone() };
     let (mut ours, mut peer) = (Side::ours(task)?, Side::peer(&options.python, task)?);
-    let [ours_s, peer_s] = interleaved(&mut ours, &mut peer, options.runs)?;
+    let [[ours_s, ours_processor_s], [peer_s, peer_processor_s]] =
+        interleaved(&mut ours, &mut peer, options.runs)?;
     let peaks = [ours.peak_mib()?, peer.peak_mib()?];
     drop((ours, peer));
     let alone = match options.single_thread {
@@ -75,26 +77,36 @@ fn compare(task: &Task, options: &Options) -> Outcome<Row> {
         ours_peak_mib: peaks[0],
         peer_peak_mib: peaks[1],
         threads: task.threads,
-        ours_one_thread_s: alone.map(|times| times[0]),
-        peer_one_thread_s: alone.map(|times| times[1]),
+        ours_processor_s,
+        peer_processor_s,
+        ours_one_thread_s: alone.map(|times| times[0][0]),
+        peer_one_thread_s: alone.map(|times| times[1][0]),
         batch: task.batch,
         size: task.size.clone(),
         channels: task.channels,
     };
-    eprintln!("  {ours_s:.4} s against {peer_s:.4} s: {:.2}", row.ratio);
+    eprintln!(
+        "  {ours_s:.4} s against {peer_s:.4} s: {:.2}; by the processors' time {:.2}",
+        row.ratio,
+        row.processor_ratio()
+    );
     Ok(row)
 }
 
-/// Medians of `runs` runs of each side after one that pays for memory.
-fn interleaved(ours: &mut Side, peer: &mut Side, runs: usize) -> Outcome<[f64; 2]> {
-    let mut times = [Vec::new(), Vec::new()];
+/// Medians of `runs` runs of each side, elapsed and of the processors, after one that pays for memory.
+fn interleaved(ours: &mut Side, peer: &mut Side, runs: usize) -> Outcome<[[f64; 2]; 2]> {
+    let mut times: [[Vec<f64>; 2]; 2] = Default::default();
     for round in 0..=runs {
         let pair = [ours.run()?, peer.run()?];
         if round > 0 {
-            times.iter_mut().zip(pair).for_each(|(list, time)| list.push(time));
+            times
+                .iter_mut()
+                .flatten()
+                .zip(pair.into_iter().flatten())
+                .for_each(|(list, time)| list.push(time));
         }
     }
-    Ok(times.map(median))
+    Ok(times.map(|side| side.map(median)))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -102,7 +114,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Whether a measure makes sense for `--measure`.
 fn parse_measure(text: &str) -> Outcome<Measure> {
     match text {
         "inference" => Ok(Measure::Inference),

@@ -23,6 +23,9 @@ pub(crate) struct Row {
     pub(crate) ours_peak_mib: f64,
     pub(crate) peer_peak_mib: f64,
     pub(crate) threads: usize,
+    /// What all processors spent on a run.
+    pub(crate) ours_processor_s: f64,
+    pub(crate) peer_processor_s: f64,
     pub(crate) ours_one_thread_s: Option<f64>,
     pub(crate) peer_one_thread_s: Option<f64>,
     pub(crate) batch: usize,
@@ -31,6 +34,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The peer's processor time divided by ours.
+    pub(crate) fn processor_ratio(&self) -> f64 {
+        self.peer_processor_s / self.ours_processor_s
+    }
+
     pub(crate) fn is_of(&self, task: &Task) -> bool {
         self.network == task.network.to_string() && self.measure == task.measure.to_string()
     }
@@ -53,15 +61,15 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
 /// A table in Markdown.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text =
-        "| network | measure | vadis | PyTorch's best | which | ratio | peak MiB | two threads ÷ one |\n\
-                    |---|---|---|---|---|---|---|---|\n"
+        "| network | measure | vadis | PyTorch's best | which | ratio | by processor time | peak MiB | two threads ÷ one |\n\
+                    |---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for row in rows {
         let sizes: Vec<String> = row.size.iter().map(usize::to_string).collect();
         let speedup =
             |alone: Option<f64>, time: f64| alone.map_or("–".to_owned(), |a| format!("{:.2}", a / time));
         text += &format!(
-            "| `{}` {}×{}×{} | {} | {:.4} s | {:.4} s | {} | **{:.2}** | {:.0}, PyTorch {:.0} | {}, PyTorch {} |\n",
+            "| `{}` {}×{}×{} | {} | {:.4} s | {:.4} s | {} | **{:.2}** | {:.2} | {:.0}, PyTorch {:.0} | {}, PyTorch {} |\n",
             row.network,
             row.batch,
             row.channels,
@@ -71,6 +79,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             row.peer_s,
             row.peer.trim_start_matches("PyTorch, "),
             row.ratio,
+            row.processor_ratio(),
             row.ours_peak_mib,
             row.peer_peak_mib,
             speedup(row.ours_one_thread_s, row.ours_s),

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::Outcome;
 use crate::task::Task;
@@ -54,13 +55,13 @@ impl Side {
         }
     }
 
-    fn ask(&mut self, question: &str) -> Outcome<f64> {
+    fn ask<T: DeserializeOwned>(&mut self, question: &str) -> Outcome<T> {
         writeln!(self.input.as_mut().ok_or("no standard input")?, "{question}")?;
         Ok(serde_json::from_str(&self.line()?)?)
     }
 
-    /// Seconds of one run.
-    pub(crate) fn run(&mut self) -> Outcome<f64> {
+    /// Elapsed seconds of one run, and those of all processors.
+    pub(crate) fn run(&mut self) -> Outcome<[f64; 2]> {
         self.ask("run")
     }
 
