@@ -12,7 +12,7 @@ use std::time::Instant;
 use vadis_kernels::volume::{Network, Operation, Options, Plan, Scratch, Workspace};
 
 #[path = "../tests/volume/plans.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod plans;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -116,7 +116,8 @@ fn main() -> Result<()> {
         "cae" => (plans::cae(200)?, 16, 16),
         _ => (plans::ae3d(256)?, 1, 2),
     };
-    let options = Options { exact: arguments.iter().any(|argument| argument == "exact"), isa: None };
+    let options =
+        Options { exact: arguments.iter().any(|argument| argument == "exact"), ..Options::default() };
     if arguments.iter().any(|argument| argument == "layers") {
         println!(
             "{:18} {:>9} {:>9} {:>9} {:>9}  GFLOP/s",

@@ -24,9 +24,6 @@ pub(crate) struct Compiled {
     pub(crate) ways: Option<Ways>,
 }
 
-/// Fewest channels on both sides for which Winograd's transforms pay.
-const WINOGRAD_CHANNELS: usize = 48;
-
 /// What kernels run with.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine<'a> {
@@ -88,9 +85,9 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    fn new(window: &Window, phased: bool, from: Layout, to: Layout, exact: bool) -> Self {
-        if !exact && suits_winograd(window, &from, &to) {
-            return Self::Winograd(winograd(window, phased, &from, &to), to);
+    fn new(window: &Window, phased: bool, from: Layout, to: Layout, tiles: Option<TileSize>) -> Self {
+        if let Some(winograd) = winograd(window, phased, [&from, &to], tiles) {
+            return Self::Winograd(winograd, to);
         }
         match to.is_blocked() {
             true => Self::Direct(Direct::new(window, phased, from, to)),
@@ -172,22 +169,27 @@ fn epilogue<'a>(finish: &Finish<'a>) -> Epilogue<'a> {
     Epilogue { scale: &[], shift: finish.bias, activation: finish.activation }
 }
 
-fn suits_winograd(window: &Window, from: &Layout, to: &Layout) -> bool {
-    let shape = window.stride == [1; 3] && window.kernel[1..] == [3, 3] && window.padding[1..] == [1, 1];
-    let channels = from.channels.min(to.channels);
-    shape && from.is_blocked() && to.is_blocked() && channels >= WINOGRAD_CHANNELS
-}
-
-/// A phased convolution is the input gradient of the one that goes the other way.
-fn winograd(window: &Window, phased: bool, from: &Layout, to: &Layout) -> Winograd {
+/// Fast convolution, where the shape suits it and it is worth it. A phased convolution is the input
+/// gradient of the one that goes the other way.
+fn winograd(
+    window: &Window,
+    phased: bool,
+    [from, to]: [&Layout; 2],
+    tiles: Option<TileSize>,
+) -> Option<Winograd> {
+    let suits = window.stride == [1; 3] && window.kernel[1..] == [3, 3] && window.padding[1..] == [1, 1];
+    if !(suits && from.is_blocked() && to.is_blocked()) {
+        return None;
+    }
     let (input, output) = if phased { (to, from) } else { (from, to) };
     let (taps, padding) = (window.kernel[0], window.padding[0]);
-    let winograd = Winograd::new(input.blocked(), output.blocked(), taps, padding, TileSize::Four);
-    if phased { winograd.input_gradient() } else { winograd }
+    let winograd = Winograd::new(input.blocked(), output.blocked(), taps, padding, tiles?);
+    let winograd = if phased { winograd.input_gradient() } else { winograd };
+    winograd.is_worth_it().then_some(winograd)
 }
 
 /// Compiles all nodes.
-pub(crate) fn compile(plan: &Plan, exact: bool) -> Vec<Compiled> {
+pub(crate) fn compile(plan: &Plan, tiles: Option<TileSize>) -> Vec<Compiled> {
     let packed = packed(plan);
     let layout = |index: usize| Layout::new(plan.nodes()[index].shape, packed[index]);
     let mut values: Vec<Layout> = (0..plan.nodes().len()).map(layout).collect();
@@ -199,7 +201,7 @@ pub(crate) fn compile(plan: &Plan, exact: bool) -> Vec<Compiled> {
     }
     let compiled = |(index, node): (usize, &Node)| {
         let ways = match &node.operation {
-            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, [&values, &deltas], exact)),
+            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, [&values, &deltas], tiles)),
             _ => None,
         };
         let raw = Layout::new(node.shape, false);
@@ -273,14 +275,20 @@ fn widen(conv: &Conv, input: usize, output: usize, values: &mut [Layout], deltas
     }
 }
 
-fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 2], exact: bool) -> Ways {
+fn ways(
+    conv: &Conv,
+    input: usize,
+    output: usize,
+    [values, deltas]: [&[Layout]; 2],
+    tiles: Option<TileSize>,
+) -> Ways {
     let (window, phased) = (window(conv), conv.transposed.is_some());
     let (x, dy) = (values[input], deltas[output]);
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
-    let weights = if !exact && suits_winograd(&window, &x, &dy) {
-        let (input, output) = if phased { (&dy, &x) } else { (&x, &dy) };
-        WeightWay::Winograd { winograd: winograd(&window, false, input, output), transposed: phased }
+    let sides = if phased { [&dy, &x] } else { [&x, &dy] };
+    let weights = if let Some(winograd) = winograd(&window, false, sides, tiles) {
+        WeightWay::Winograd { winograd, transposed: phased }
     } else {
         let scalar_delta = scalar_delta(conv, &x, &dy);
         let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
@@ -288,16 +296,21 @@ fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 
         WeightWay::Direct { gradient, scalar_delta }
     };
     Ways {
-        forward: Way::new(&window, phased, x, written, exact),
-        backward: Way::new(&window, !phased, dy, deltas[input], exact),
+        forward: Way::new(&window, phased, x, written, tiles),
+        backward: Way::new(&window, !phased, dy, deltas[input], tiles),
         weights,
     }
 }
 
 /// A node's convolution in inference writes its values directly.
-pub(crate) fn inference_way(plan: &Plan, compiled: &[Compiled], index: usize, exact: bool) -> Option<Way> {
+pub(crate) fn inference_way(
+    plan: &Plan,
+    compiled: &[Compiled],
+    index: usize,
+    tiles: Option<TileSize>,
+) -> Option<Way> {
     let node = &plan.nodes()[index];
     let Operation::Conv(conv) = &node.operation else { return None };
     let from = compiled[node.inputs[0]].value;
-    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value, exact))
+    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value, tiles))
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::direct::Finish;
 use super::kernel::{Row, Run};
 use super::layout::Layout;
-use super::pass::activate_row;
+use super::pass::{activate_row, overlap_add};
 use super::shared::Shared;
 use super::taps::{Axis, Window};
 use crate::Isa;
@@ -99,7 +99,7 @@ impl Few {
                 sums.fill(0.0);
                 for t in 0..self.from.shape[0] {
                     self.multiply(isa, input, packed, t, y, products);
-                    self.add(products, t, sums);
+                    self.add(isa, products, t, sums);
                 }
                 self.write(isa, finish, index / height, y, sums, &output);
             },
@@ -148,7 +148,7 @@ impl Few {
     }
 
     /// Adds the products of input slice `t` to the sums of the row.
-    fn add(&self, products: &[f32], t: usize, sums: &mut [f32]) {
+    fn add(&self, isa: Isa, products: &[f32], t: usize, sums: &mut [f32]) {
         let [kt, _, kw] = self.window.kernel;
         let run = kw * self.to.lanes;
         for k in 0..kt {
@@ -158,41 +158,28 @@ impl Few {
             }
             let sums = &mut sums[to * self.sums_pitch()..][..self.sums_pitch()];
             let step = self.window.stride[2] * self.to.lanes;
-            match run {
-                9 => self.add_runs::<9>(products, k, step, sums),
-                3 => self.add_runs::<3>(products, k, step, sums),
-                _ => (0..run).for_each(|j| self.add_one(products, k * run + j, j, step, sums)),
-            }
+            self.add_tap(isa, products, (k * run, run), step, sums);
         }
     }
 
-    fn add_runs<const RUN: usize>(&self, products: &[f32], k: usize, step: usize, sums: &mut [f32]) {
-        let first = k * RUN;
-        let (panel, last) = (first / (2 * LANES), (first + RUN - 1) / (2 * LANES));
-        if panel != last {
-            (0..RUN).for_each(|j| self.add_one(products, first + j, j, step, sums));
-            return;
-        }
+    /// Adds a run of products of each position, which may lie in two panels.
+    fn add_tap(
+        &self,
+        isa: Isa,
+        products: &[f32],
+        (first, run): (usize, usize),
+        step: usize,
+        sums: &mut [f32],
+    ) {
         let count = self.from.shape[2];
-        let width = (self.blocks() - 2 * panel).min(2) * LANES;
-        let products = &products[panel * count * 2 * LANES..][..count * width];
-        for (x, products) in products.chunks_exact(width).enumerate() {
-            let sums = &mut sums[x * step..][..RUN];
-            let products = &products[first % (2 * LANES)..][..RUN];
-            for j in 0..RUN {
-                sums[j] += products[j];
-            }
-        }
-    }
-
-    /// Adds product `product`, which falls `offset` elements after the position's first.
-    fn add_one(&self, products: &[f32], product: usize, offset: usize, step: usize, sums: &mut [f32]) {
-        let (count, panel) = (self.from.shape[2], product / (2 * LANES));
-        let width = (self.blocks() - 2 * panel).min(2) * LANES;
-        let products = &products[panel * count * 2 * LANES..][..count * width];
-        let lane = product % (2 * LANES);
-        for (x, products) in products.chunks_exact(width).enumerate() {
-            sums[x * step + offset] += products[lane];
+        let mut done = 0;
+        while done < run {
+            let (panel, lane) = ((first + done) / (2 * LANES), (first + done) % (2 * LANES));
+            let width = (self.blocks() - 2 * panel).min(2) * LANES;
+            let part = (width - lane).min(run - done);
+            let products = &products[panel * count * 2 * LANES..][..count * width];
+            overlap_add(isa, products, width, lane, part, step, &mut sums[done..]);
+            done += part;
         }
     }
 

@@ -11,7 +11,7 @@ use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, EPSILON, Node, Operation, Plan};
 use super::pool::Buffers;
 use super::select::{self, Batch, Pool};
-use super::winograd::{self, Aligned};
+use super::winograd::{self, Aligned, TileSize};
 use crate::{Activation, Isa};
 
 /// How a network computes.
@@ -21,6 +21,18 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// Never uses fast convolution (Winograd), whose rounding errors are larger.
     pub exact: bool,
+    /// Uses fast convolution over tiles of 2×2 only: its rounding errors are those of direct sums.
+    pub small_tiles: bool,
+}
+
+impl Options {
+    fn tiles(self) -> Option<TileSize> {
+        match self {
+            Self { exact: true, .. } => None,
+            Self { small_tiles: true, .. } => Some(TileSize::Two),
+            _ => Some(TileSize::Four),
+        }
+    }
 }
 
 /// Something that does not fit the plan.
@@ -62,7 +74,7 @@ fn check(what: &'static str, expected: usize, got: usize) -> Result<(), RunError
 pub struct Network {
     plan: Plan,
     isa: Isa,
-    exact: bool,
+    tiles: Option<TileSize>,
     nodes: Vec<Compiled>,
 }
 
@@ -70,7 +82,7 @@ pub struct Network {
 #[derive(Debug, Default)]
 pub struct Workspace {
     /// What the memory is laid out for.
-    plan: Option<(Plan, bool)>,
+    plan: Option<(Plan, Option<TileSize>)>,
     /// The batch of the forward pass that it holds.
     batch: Option<usize>,
     slots: Vec<Slot>,
@@ -152,14 +164,14 @@ impl Workspace {
         Self::default()
     }
 
-    fn is_of(&self, plan: &Plan, exact: bool) -> bool {
-        self.plan.as_ref().is_some_and(|(own, own_exact)| own == plan && *own_exact == exact)
+    fn is_of(&self, plan: &Plan, tiles: Option<TileSize>) -> bool {
+        self.plan.as_ref().is_some_and(|own| own.0 == *plan && own.1 == tiles)
     }
 
     /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
-    fn prepare(&mut self, plan: &Plan, exact: bool) {
-        if !self.is_of(plan, exact) {
-            *self = Self { plan: Some((plan.clone(), exact)), ..Self::default() };
+    fn prepare(&mut self, plan: &Plan, tiles: Option<TileSize>) {
+        if !self.is_of(plan, tiles) {
+            *self = Self { plan: Some((plan.clone(), tiles)), ..Self::default() };
             self.slots.resize_with(plan.nodes().len(), Slot::default);
         }
         self.batch = None;
@@ -177,7 +189,8 @@ impl Network {
     /// Compiles `plan`.
     pub fn new(plan: &Plan, options: Options) -> Self {
         let isa = options.isa.filter(|isa| isa.is_available()).unwrap_or_else(Isa::detect);
-        Self { plan: plan.clone(), isa, exact: options.exact, nodes: compile(plan, options.exact) }
+        let tiles = options.tiles();
+        Self { plan: plan.clone(), isa, tiles, nodes: compile(plan, tiles) }
     }
 
     /// The plan.
@@ -199,7 +212,7 @@ impl Network {
     ) -> Result<Forward, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
         check("input", batch.saturating_mul(volume(self.plan.input())), x.len())?;
-        workspace.prepare(&self.plan, self.exact);
+        workspace.prepare(&self.plan, self.tiles);
         let Workspace { slots, winograd, .. } = &mut *workspace;
         let machine = Machine { isa: self.isa, winograd };
         let mut statistics = vec![0.0; self.plan.buffer_count()];
@@ -318,7 +331,7 @@ impl Network {
         want_input: bool,
     ) -> Result<Gradients, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
-        let batch = workspace.batch.filter(|_| workspace.is_of(&self.plan, self.exact));
+        let batch = workspace.batch.filter(|_| workspace.is_of(&self.plan, self.tiles));
         let batch = batch.ok_or(RunError::NoForward)?;
         check("output gradient", batch * volume(self.plan.output()), dy.len())?;
         workspace.batch = None;
@@ -381,7 +394,7 @@ impl Network {
 
     fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<FrozenConv> {
         let node = &self.plan.nodes()[index];
-        let way = inference_way(&self.plan, &self.nodes, index, self.exact)?;
+        let way = inference_way(&self.plan, &self.nodes, index, self.tiles)?;
         let Operation::Conv(conv) = &node.operation else { return None };
         let [weight, bias] = folded(node, conv, parameter, buffers);
         let mut packed = Aligned::new(way.packed_len());
@@ -493,7 +506,7 @@ impl Back<'_> {
             }
             Operation::Concat => select::concat_backward(gradient, first, layout, &mut to, accumulate),
             Operation::Sample { step } => {
-                select::sample_backward(step, gradient, layout, &mut to, accumulate)
+                select::sample_backward(step, gradient, layout, &mut to, accumulate);
             }
             Operation::Input | Operation::Conv(_) => unreachable!("these go their own way"),
         }

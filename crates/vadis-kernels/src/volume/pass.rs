@@ -96,24 +96,21 @@ pub(crate) struct NormLanes {
     pub(crate) shift: [f32; LANES],
 }
 
-/// Calls `f` with each position's gradient after the way back through `activation`, and the norm's
-/// input. The activation's output is computed anew: it need not be read.
+/// A position's gradient after the way back through `activation`. The activation's output is computed
+/// anew from the norm's input: it need not be read.
 #[inline(always)]
-fn each_position(
+fn behind_activation(
     norm: &NormLanes,
     activation: Activation,
     gradient: &[f32],
     raw: &[f32],
-    mut f: impl FnMut([f32; LANES], &[f32]),
-) {
-    for (gradient, raw) in gradient.chunks_exact(LANES).zip(raw.chunks_exact(LANES)) {
-        let mut back = [0.0; LANES];
-        for lane in 0..LANES {
-            let output = activation.apply(raw[lane] * norm.scale[lane] + norm.shift[lane]);
-            back[lane] = gradient[lane] * activation.derivative(output);
-        }
-        f(back, raw);
+) -> [f32; LANES] {
+    let mut back = [0.0; LANES];
+    for lane in 0..LANES {
+        let output = activation.apply(raw[lane] * norm.scale[lane] + norm.shift[lane]);
+        back[lane] = gradient[lane] * activation.derivative(output);
     }
+    back
 }
 
 for_each_isa! {
@@ -123,13 +120,15 @@ for_each_isa! {
         let (plain, products) = sums.split_at_mut(LANES);
         let mut sum = [0.0f32; LANES];
         let mut product = [0.0f32; LANES];
-        let mut add = |back: [f32; LANES], raw: &[f32]| {
-            for lane in 0..LANES {
-                sum[lane] += back[lane];
-                product[lane] += back[lane] * (raw[lane] - norm.mean[lane]);
+        for_each_activation!(norm.activation, kind => {
+            for (gradient, raw) in gradient.chunks_exact(LANES).zip(raw.chunks_exact(LANES)) {
+                let back = behind_activation(norm, kind, gradient, raw);
+                for lane in 0..LANES {
+                    sum[lane] += back[lane];
+                    product[lane] += back[lane] * (raw[lane] - norm.mean[lane]);
+                }
             }
-        };
-        for_each_activation!(norm.activation, kind => each_position(norm, kind, gradient, raw, &mut add));
+        });
         for lane in 0..LANES {
             plain[lane] += f64::from(sum[lane]);
             products[lane] += f64::from(product[lane]);
@@ -152,14 +151,11 @@ for_each_isa! {
         let NormBack { norm, factor, slope, constant } = *back;
         for_each_activation!(norm.activation, kind => {
             for (gradient, raw) in gradient.chunks_exact_mut(LANES).zip(raw.chunks_exact(LANES)) {
-                let mut result = [0.0; LANES];
-                each_position(&norm, kind, gradient, raw, |back, raw| {
-                    for lane in 0..LANES {
-                        result[lane] =
-                            factor[lane] * back[lane] + (slope[lane] * (raw[lane] - norm.mean[lane]) + constant[lane]);
-                    }
-                });
-                gradient.copy_from_slice(&result);
+                let back = behind_activation(&norm, kind, gradient, raw);
+                for lane in 0..LANES {
+                    let deviation = raw[lane] - norm.mean[lane];
+                    gradient[lane] = factor[lane] * back[lane] + (slope[lane] * deviation + constant[lane]);
+                }
             }
         });
     }
@@ -218,4 +214,50 @@ for_each_isa! {
             }
         }
     }
+}
+
+for_each_isa! {
+    /// Adds to `sums` the first `run` lanes of each position's `width` products from `first` on, where
+    /// a position's fall `step` elements after the one's before.
+    fn overlap_add(products: &[f32], width: usize, first: usize, run: usize, step: usize, sums: &mut [f32]) {
+        match (run, step) {
+            (9, 3) => slide::<9, 3>(products, width, first, sums),
+            (9, 6) => slide::<9, 6>(products, width, first, sums),
+            (3, 1) => slide::<3, 1>(products, width, first, sums),
+            (3, 2) => slide::<3, 2>(products, width, first, sums),
+            _ => {
+                for (x, products) in products.chunks_exact(width).enumerate() {
+                    let sums = &mut sums[x * step..][..run];
+                    sums.iter_mut().zip(&products[first..]).for_each(|(sum, product)| *sum += product);
+                }
+            }
+        }
+    }
+}
+
+/// As [`overlap_add`], with the overlap kept in registers.
+#[inline(always)]
+fn slide<const RUN: usize, const STEP: usize>(
+    products: &[f32],
+    width: usize,
+    first: usize,
+    sums: &mut [f32],
+) {
+    let mut window = [0.0; RUN];
+    let mut rest = sums;
+    for products in products.chunks_exact(width) {
+        let products = &products[first..][..RUN];
+        for i in 0..RUN {
+            window[i] += products[i];
+        }
+        let (done, tail) = std::mem::take(&mut rest).split_at_mut(STEP);
+        for i in 0..STEP {
+            done[i] += window[i];
+        }
+        for i in 0..RUN {
+            window[i] = if i + STEP < RUN { window[i + STEP] } else { 0.0 };
+        }
+        rest = tail;
+    }
+    rest.iter_mut().zip(window).for_each(|(sum, value)| *sum += value);
 }

@@ -172,7 +172,7 @@ fn copy_channels(
     if shared.is_empty() {
         return;
     }
-    if first % LANES == 0 && shared.start == channels.start {
+    if first.is_multiple_of(LANES) && shared.start == channels.start {
         let block = (channels.start - first) / LANES;
         let from = input.row(&Place { block, ..*place });
         row.iter_mut().zip(from).for_each(|(to, from)| set(to, *from));
@@ -198,6 +198,10 @@ pub(crate) fn concat_backward(
     accumulate: bool,
 ) {
     rows(layout, to, |place, row| {
+        if first.is_multiple_of(LANES) && !accumulate {
+            let block = first / LANES + place.block;
+            return row.copy_from_slice(gradient.row(&Place { block, ..place }));
+        }
         if !accumulate {
             row.fill(0.0);
         }
@@ -229,7 +233,7 @@ pub(crate) fn sample_backward(
         if !accumulate {
             row.fill(0.0);
         }
-        if t % step == 0 {
+        if t.is_multiple_of(step) {
             let from = gradient.row_of(clip, block, t / step, y);
             row.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         }

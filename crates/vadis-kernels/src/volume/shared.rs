@@ -29,7 +29,6 @@ impl<'a, T> Shared<'a, T> {
     ///
     /// # Panics
     /// If the part leaves the buffer.
-    #[expect(clippy::mut_from_ref, reason = "parts are disjoint, by the caller's word")]
     pub(crate) unsafe fn part(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part of a shared buffer");
         // SAFETY: the part is within the buffer, which is borrowed mutably for 'a; the caller vouches

@@ -16,6 +16,8 @@ use crate::tile::LANES;
 const TASKS: usize = 24;
 /// Positions that a tile should sum over at a time.
 const POSITIONS: usize = 128;
+/// Most blocks of vectors of a task: the more, the fewer read the same scalars.
+const BLOCKS: usize = 8;
 
 /// dW[v][s][k] = Σ over clips and places, vector[place][v] · scalar[place · stride + k − padding][s]
 ///
@@ -38,7 +40,8 @@ struct Task {
     rows: Range<usize>,
 }
 
-/// The sums of a task: `[t][y][x][scalar][vector]`; with packed scalars `[t][y][(x, scalar)][vector]`.
+/// The sums of a task: `[group of vectors][t][y][x][scalar][vector]`; with packed scalars
+/// `[group][t][y][(x, scalar)][vector]`.
 struct Sums {
     task: Task,
     values: Vec<f32>,
@@ -61,13 +64,9 @@ impl WeightGradient {
         [p, ((vector.shape[2] - 1) * s + k).saturating_sub(p + scalar.shape[2])]
     }
 
-    fn groups(&self) -> Vec<Range<usize>> {
-        even_pieces(self.vector.blocks(), WIDE).map(|(first, count)| first..first + count).collect()
-    }
-
     /// The tasks, those of one part of the gradient together.
     fn tasks(&self, batch: usize) -> (Vec<Task>, usize) {
-        let groups = self.groups();
+        let groups: Vec<Range<usize>> = ranges(0..self.vector.blocks(), BLOCKS).collect();
         let rows = batch * self.vector.shape[0] * self.vector.shape[1];
         let parts = self.scalar.blocks() * groups.len();
         let shares = TASKS.div_ceil(parts).min(rows.div_ceil(4)).max(1);
@@ -124,17 +123,22 @@ impl WeightGradient {
             let count = most.min(height - y).min(task.rows.end - row);
             let scalar = &scalar[clip * self.scalar.len()..][..self.scalar.len()];
             let vector = &vector[clip * self.vector.len()..][..self.vector.len()];
-            self.add_rows(isa, &task, [scalar, vector], t, y..y + count, &mut values);
+            let mut values = &mut values[..];
+            for group in ranges(task.vectors.clone(), WIDE) {
+                let (own, rest) = values.split_at_mut(kt * kh * width * tile * group.len() * LANES);
+                self.add_rows(isa, (task.scalar, &group), [scalar, vector], t, y..y + count, own);
+                values = rest;
+            }
             row += count;
         }
         Sums { task, values }
     }
 
-    /// Adds the share of a few rows of one slice.
+    /// Adds the share of a few rows of one slice, for one block of scalars and a tile's of vectors.
     fn add_rows(
         &self,
         isa: Isa,
-        task: &Task,
+        (block, vectors): (usize, &Range<usize>),
         [scalar, vector]: [&[f32]; 2],
         t: usize,
         ys: Range<usize>,
@@ -143,7 +147,7 @@ impl WeightGradient {
         let ([kt, kh, _], [tile, width]) = (self.window.kernel, self.tile());
         let [st, sy, sx] = self.window.stride;
         let [pt, py, px] = self.window.padding;
-        let blocks = task.vectors.len();
+        let blocks = vectors.len();
         let mut runs = Vec::with_capacity(ys.len());
         for (index, values) in values.chunks_exact_mut(width * tile * blocks * LANES).enumerate() {
             let from_t = (t * st + index / kh).wrapping_sub(pt);
@@ -154,8 +158,8 @@ impl WeightGradient {
                 let run = |y: usize| {
                     let from_y = (y * sy + index % kh).wrapping_sub(py);
                     (from_y < self.scalar.shape[1]).then(|| Run {
-                        a: self.scalar.at(task.scalar, from_t, from_y, x as isize - px as isize),
-                        b: self.vector.at(task.vectors.start, t, y, 0),
+                        a: self.scalar.at(block, from_t, from_y, x as isize - px as isize),
+                        b: self.vector.at(vectors.start, t, y, 0),
                     })
                 };
                 runs.clear();
@@ -177,10 +181,21 @@ impl WeightGradient {
 
     /// Writes finished sums to their places in the gradient.
     fn scatter(&self, sums: &Sums, gradient: &Shared<'_>) {
+        let [kt, kh, _] = self.window.kernel;
+        let [tile, width] = self.tile();
+        let mut values = &sums.values[..];
+        for group in ranges(sums.task.vectors.clone(), WIDE) {
+            let (own, rest) = values.split_at(kt * kh * width * tile * group.len() * LANES);
+            self.scatter_group((sums.task.scalar, &group), own, gradient);
+            values = rest;
+        }
+    }
+
+    fn scatter_group(&self, (block, vectors): (usize, &Range<usize>), values: &[f32], gradient: &Shared<'_>) {
         let taps = self.window.taps();
         let lanes = self.scalar.lanes;
-        let (first_s, first_v) = (sums.task.scalar * lanes, sums.task.vectors.start * LANES);
-        let width = sums.task.vectors.len() * LANES;
+        let (first_s, first_v) = (block * lanes, vectors.start * LANES);
+        let width = vectors.len() * LANES;
         let ([_, _, kw], [tile, _]) = (self.window.kernel, self.tile());
         for v in 0..width.min(self.vector.channels - first_v) {
             for s in 0..lanes.min(self.scalar.channels - first_s) {
@@ -196,9 +211,15 @@ impl WeightGradient {
                         true => k * tile + s,
                         false => k / kw * tile + k % kw * lanes + s,
                     };
-                    *slot = sums.values[row * width + v];
+                    *slot = values[row * width + v];
                 }
             }
         }
     }
+}
+
+/// Cuts a range into the fewest pieces of at most `most`, as even as can be.
+fn ranges(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let start = range.start;
+    even_pieces(range.len(), most).map(move |(first, count)| start + first..start + first + count)
 }

@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--tile", type=int, default=4)
     parser.add_argument("--isa")
     parser.add_argument("--requests", default="forward,input,weight")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     torch.set_num_threads(arguments.threads)
     print(f"{'shape':26} {'pass':8} {'default':>8} {'last':>8} {'ours':>8} {'GFLOP/s':>8} {'ratio':>6} {'cpu':>6} {'ours cpu':>8}  (ms)")
     for shape in arguments.shapes or SHAPES:

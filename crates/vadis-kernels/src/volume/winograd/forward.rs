@@ -142,9 +142,8 @@ impl Winograd {
         for strip in strips {
             for (first, count) in even_pieces(self.panels(), self.panels().div_ceil(parts).max(1)) {
                 let panels = first..first + count;
-                let len = self.blocks_of(&panels).len() * 2 * LANES;
-                let (own, rest) =
-                    std::mem::take(&mut sums).split_at_mut(if sums.is_empty() { 0 } else { len });
+                let len = if sums.is_empty() { 0 } else { self.blocks_of(&panels).len() * 2 * LANES };
+                let (own, rest) = std::mem::take(&mut sums).split_at_mut(len);
                 sums = rest;
                 tasks.push(Task { strip: strip.clone(), panels, rows: Vec::new(), sums: own });
             }

@@ -15,7 +15,7 @@ use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
 use super::vector::dispatch;
-use super::{Strip, TileSize, Winograd, point_pitch};
+use super::{TileSize, Winograd, point_pitch};
 
 /// Most blocks of output gradients side by side.
 const PANEL_BLOCKS: usize = 3;
@@ -171,36 +171,50 @@ impl Winograd {
             })
             .collect();
         tasks.into_par_iter().with_max_len(1).for_each(|(point, first, sums)| {
-            for panel in &points.layouts[1].panels {
+            for panel in 0..points.layouts[1].panels.len() {
                 for (i, sums) in sums.chunks_mut(self.sums_block()).enumerate() {
-                    self.add_panel(points, point, first + i, panel, sums);
+                    self.add_panel(points, [point, first + i, panel], [i, share], sums);
                 }
             }
         });
     }
 
-    /// Adds the products of a block of inputs with a panel of outputs.
-    fn add_panel(&self, points: &Points<'_>, point: usize, block: usize, panel: &Panel, sums: &mut [f32]) {
+    /// Adds the products of a block of inputs with a panel of outputs, and fetches a share of the next
+    /// panel.
+    fn add_panel(
+        &self,
+        points: &Points<'_>,
+        [point, block, panel]: [usize; 3],
+        [part, parts]: [usize; 2],
+        sums: &mut [f32],
+    ) {
         let [inputs, outputs] = points.layouts;
+        let following = outputs.panels.get(panel + 1);
+        let panel = &outputs.panels[panel];
         let lane = panel.block * LANES;
         let mut begun = vec![points.resume; self.taps];
         for t in points.times.clone() {
+            let mut next = following.map_or(&[][..], |panel| {
+                let len = inputs.tiles * panel.width;
+                let whole = &points.values[1][outputs.at(panel, t, point)..][..len];
+                &whole[part * len / parts..(part + 1) * len / parts]
+            });
             for (first, len) in even_pieces(inputs.tiles, CHUNK) {
                 for tap in self.valid_taps(t) {
                     let slice = (self.first_slice(t) + tap as isize) as usize;
                     let a = inputs.at(&inputs.panels[block], slice, point) + first * LANES;
                     let b = outputs.at(panel, t, point) + first * panel.width;
-                    let product = Product::<1, LANES, { usize::MAX }> {
+                    let product = Product::<1, LANES, LANES> {
                         a: points.values[0],
                         b: points.values[1],
                         runs: &[Run { a, b, len }],
-                        block: usize::MAX,
+                        block: LANES * LANES,
                         rows: LANES,
                         width: panel.width,
                         out: &mut sums[tap * LANES * self.lanes() + lane..],
                         out_row: self.lanes(),
                         resume: begun[tap],
-                        next: &[],
+                        next: std::mem::take(&mut next),
                     };
                     dispatch(points.isa, product);
                     begun[tap] = true;
@@ -225,7 +239,7 @@ impl Winograd {
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
             for (i, &[input, tap]) in order.iter().enumerate() {
                 let start = self.sums_at(input, tap);
-                let next = order.get(i + 1).map_or(start, |&[input, tap]| self.sums_at(input, tap));
+                let next = order.get(i + 2).map_or(start, |&[input, tap]| self.sums_at(input, tap));
                 let mut kernels: Kernels = [[0.0; LANES]; 9];
                 let unpack = Unpack::<N> {
                     points: &sums[start + block * LANES..],

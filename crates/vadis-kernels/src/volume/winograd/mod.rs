@@ -5,10 +5,10 @@
 //! transforms stands one matrix product for each point of the transform (36 or 16): tiles by output
 //! channels, summed over input channels and temporal taps.
 //!
-//! Largest error against 64-bit sums, relative to the largest output, on unit normal values with 256
-//! input channels and three taps: about 3e-6 for F(4×4), 6e-7 for F(2×2).
+//! Largest error against 64-bit sums, relative to the largest output, with 256 input channels and three
+//! taps: 2.4e-6 for F(4×4), 6.7e-7 for F(2×2), on uniform values.
 //!
-//! Every output element is one chain of multiply-adds whose order depends on the layer alone; how the
+//! Every output element is a sum whose order depends on the layer alone; how the
 //! work is cut into tasks depends on the batch and the layer, never on the number of threads. So an
 //! output has the same bits for any batch and any number of threads.
 
@@ -30,9 +30,14 @@ pub(crate) use forward::{Epilogue, Pass};
 pub(crate) use scratch::{Aligned, Scratch};
 
 use super::blocked::Blocked;
-use crate::tile::Isa;
+use crate::tile::{Isa, LANES};
 use product::even_pieces;
 use tiles::Place;
+
+/// Products that take as long as the transform of one point of a tile and block of channels.
+const TRANSFORM: f64 = 600.0;
+/// Time of a product of a direct convolution, relative to one between the transforms.
+const DIRECT: f64 = 1.2;
 
 /// Sides of the tiles of outputs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -84,7 +89,16 @@ struct Memory {
 }
 
 impl Memory {
-    const DEFAULT: Self = Self { inputs: 1 << 20, products: 1 << 17, gradient: 1 << 24 };
+    /// Few weights are read again at little cost, so that pieces can be small enough for the
+    /// second-level cache; many weights need pieces that are worth reading them for. The limits are
+    /// measured, with 2 MiB of cache.
+    fn new(weights: usize) -> Self {
+        Self {
+            inputs: weights.clamp(1 << 17, 5 << 17),
+            products: 1 << 17,
+            gradient: weights.saturating_mul(5).clamp(1 << 19, 5 << 22),
+        }
+    }
 }
 
 /// What one task works on: rows of tiles of the whole batch, and output times.
@@ -105,7 +119,8 @@ impl Winograd {
         assert!((1..=5).contains(&taps), "{taps} temporal taps");
         assert_eq!(output.shape[0] + taps, input.shape[0] + 2 * padding + 1, "slices of the output");
         assert_eq!(output.shape[1..], input.shape[1..], "height and width of the output");
-        Self { input, output, taps, padding: padding as isize, size, flipped: false, memory: Memory::DEFAULT }
+        let memory = Memory::new(size.points() * taps * input.channels * output.channels);
+        Self { input, output, taps, padding: padding as isize, size, flipped: false, memory }
     }
 
     /// The convolution that takes the gradient of this one's output to that of its input.
@@ -125,6 +140,19 @@ impl Winograd {
         let terms: usize = (0..self.output.shape[0]).map(|t| self.valid_taps(t).len()).sum();
         let area = self.output.shape[1] * self.output.shape[2];
         2.0 * 9.0 * (terms * area) as f64 * (self.input.channels * self.output.channels) as f64
+    }
+
+    /// Whether this is faster than a direct convolution, by a model of both that was fitted to
+    /// measurements: few channels do not pay for the transforms, and small images leave tiles half empty.
+    pub(crate) fn is_worth_it(&self) -> bool {
+        let [rows, columns] = self.grid();
+        let tiles = (rows * columns) as f64;
+        let slices = [&self.input, &self.output].map(|side| (side.blocks() * side.shape[0]) as f64);
+        let terms: usize = (0..self.output.shape[0]).map(|t| self.valid_taps(t).len()).sum();
+        let lanes = (self.input.channels * self.output.blocks() * LANES) as f64;
+        let products = tiles * (self.points() * terms) as f64 * lanes;
+        let transforms = tiles * (slices[0] + slices[1]) * self.points() as f64;
+        products + TRANSFORM * transforms < DIRECT * 0.5 * self.direct_operations()
     }
 
     fn points(&self) -> usize {
@@ -195,7 +223,7 @@ impl Winograd {
     /// # Panics
     /// If the buffers are not the same whole number of clips.
     fn batch(&self, input: &[f32], output: &[f32]) -> usize {
-        let batch = if self.input.len() == 0 { 0 } else { input.len() / self.input.len() };
+        let batch = input.len().checked_div(self.input.len()).unwrap_or(0);
         assert_eq!(input.len(), batch * self.input.len(), "elements of the input");
         assert_eq!(output.len(), batch * self.output.len(), "elements of the output");
         batch
@@ -214,6 +242,6 @@ fn tile_rows(isa: Isa) -> usize {
 /// Elements from one point to the next: at least `elements`, and an odd number of cache lines, so that
 /// the points of a tile do not all fall on the same cache set.
 fn point_pitch(elements: usize) -> usize {
-    let lines = elements.div_ceil(crate::tile::LANES);
-    (lines | 1) * crate::tile::LANES
+    let lines = elements.div_ceil(LANES);
+    (lines | 1) * LANES
 }

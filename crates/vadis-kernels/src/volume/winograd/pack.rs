@@ -139,7 +139,7 @@ unsafe fn load<V: Vector>(kernels: &Kernels) -> [[V; 3]; 3] {
 pub(super) struct Unpack<'a, const N: usize> {
     pub(super) points: &'a [f32],
     pub(super) point_pitch: usize,
-    /// Distance to what the next call will read.
+    /// Distance to what a later call will read.
     pub(super) next: usize,
     pub(super) kernels: &'a mut Kernels,
 }
@@ -156,7 +156,7 @@ where
             for (p, value) in points.as_flattened_mut().iter_mut().enumerate() {
                 let from = &self.points[p * self.point_pitch..];
                 *value = read(from);
-                V::prefetch_near(from.as_ptr().wrapping_add(self.next));
+                V::prefetch(from.as_ptr().wrapping_add(self.next));
             }
             both_axes::<WeightTransposed, V, N, 3>(&points, |i, value| write(value, &mut self.kernels[i]));
         }

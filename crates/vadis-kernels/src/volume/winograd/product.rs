@@ -2,13 +2,16 @@
 //!
 //! out[m][l] (+)= Σ over runs, Σ_k a[run.a + m·ROW + ⌊k / BLOCK⌋·block + (k mod BLOCK)·TERM] · b[run.b + k·width + l]
 //!
-//! Every element is one chain of fused multiply-adds in the order of the runs, however the tile is
-//! cut into registers.
+//! A run is one chain of fused multiply-adds from zero, and the runs are added in their order, however
+//! the tile is cut into registers. Short runs are more exact: errors grow with a chain's partial sums.
 #![allow(unsafe_code)]
 
 use crate::tile::{LANES, Run};
 
 use super::vector::{Kernel, Vector};
+
+/// Lines of what comes next that are asked for after each block of terms.
+const NEXT_LINES: usize = 8;
 
 /// `rows` sums of `width` lanes. `ROW` and `TERM` are the distances of the scalars.
 pub(super) struct Product<'a, const ROW: usize, const TERM: usize, const BLOCK: usize> {
@@ -23,7 +26,7 @@ pub(super) struct Product<'a, const ROW: usize, const TERM: usize, const BLOCK: 
     pub(super) out: &'a mut [f32],
     /// Elements from one row of sums to the next.
     pub(super) out_row: usize,
-    /// Whether the sums go on from what `out` holds.
+    /// Whether the runs are added to what `out` holds.
     pub(super) resume: bool,
     /// What the next products will read, to be fetched meanwhile.
     pub(super) next: &'a [f32],
@@ -59,17 +62,11 @@ impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Product<'_, ROW, T
         // SAFETY: `check` vouches for every address of a term and of the sums.
         unsafe {
             let out = self.out.as_mut_ptr().add(first * self.out_row + lane);
-            let mut sums = [[V::splat(0.0); N]; M];
-            if self.resume {
-                for (m, row) in sums.iter_mut().enumerate() {
-                    for (n, sum) in row.iter_mut().enumerate() {
-                        *sum = V::load(out.add(m * self.out_row + n * LANES));
-                    }
-                }
-            }
+            let mut resume = self.resume;
             let mut next = self.next.as_ptr();
             let end = next.wrapping_add(self.next.len());
             for run in self.runs {
+                let mut sums = [[V::splat(0.0); N]; M];
                 // Wrapping: only the terms' own addresses are vouched for.
                 let mut a = self.a.as_ptr().wrapping_add(run.a + first * ROW);
                 let mut b = self.b.as_ptr().wrapping_add(run.b + lane);
@@ -87,25 +84,28 @@ impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Product<'_, ROW, T
                                 *sum = sum.fma(scalar, lane);
                             }
                         }
-                        if BLOCK == LANES {
+                        if TERM == 1 {
+                            // A line of the next block's scalars.
                             V::prefetch_near(a.wrapping_add(self.block + k * ROW));
                         }
                         b = b.wrapping_add(self.width);
                     }
                     terms -= block;
                     a = a.wrapping_add(self.block);
-                    for _ in 0..8 {
+                    for _ in 0..NEXT_LINES {
                         if next < end {
                             V::prefetch(next);
                             next = next.wrapping_add(LANES);
                         }
                     }
                 }
-            }
-            for (m, row) in sums.iter().enumerate() {
-                for (n, sum) in row.iter().enumerate() {
-                    sum.store(out.add(m * self.out_row + n * LANES));
+                for (m, row) in sums.iter().enumerate() {
+                    for (n, &sum) in row.iter().enumerate() {
+                        let out = out.add(m * self.out_row + n * LANES);
+                        if resume { V::load(out).add(sum) } else { sum }.store(out);
+                    }
                 }
+                resume = true;
             }
         }
     }
@@ -124,6 +124,11 @@ impl<const ROW: usize, const TERM: usize, const BLOCK: usize> Kernel for Product
     #[inline(always)]
     unsafe fn run<V: Vector>(mut self) {
         self.check();
+        if self.runs.is_empty() && !self.resume {
+            for row in self.out.chunks_mut(self.out_row).take(self.rows) {
+                row[..self.width].fill(0.0);
+            }
+        }
         let widest = V::ROWS.iter().take_while(|&&rows| rows > 0).count();
         let mut lane = 0;
         while lane < self.width {

@@ -13,6 +13,9 @@ use super::transform::{Axis, Input, Output};
 use super::vector::dispatch;
 use super::{Strip, Winograd, point_pitch, tile_rows};
 
+/// Most products in one chain of sums.
+const RUN: usize = 256;
+
 /// The tiles of a strip in groups that fill a register tile.
 pub(super) struct StripWork<'a> {
     plan: &'a Winograd,
@@ -109,19 +112,23 @@ impl<'a> StripWork<'a> {
     fn runs(&self, t: usize, tiles: usize, width: usize) -> Vec<Run> {
         let plan = self.plan;
         let depth = plan.input.channels;
-        let slice_len = plan.input.blocks() * tiles * LANES;
+        let block_len = tiles * LANES;
         let first = plan.first_slice(t) - self.slices.start as isize;
-        let run = |tap: usize, taps: usize| Run {
-            a: (first + tap as isize) as usize * slice_len,
-            b: tap * depth * width,
-            len: taps * depth,
+        let pieces = |tap: usize, taps: usize| {
+            let start = (first + tap as isize) as usize * plan.input.blocks() * block_len;
+            let len = taps * depth;
+            even_pieces(len.div_ceil(LANES), RUN / LANES).map(move |(block, blocks)| Run {
+                a: start + block * block_len,
+                b: (tap * depth + block * LANES) * width,
+                len: (len - block * LANES).min(blocks * LANES),
+            })
         };
         let taps = plan.valid_taps(t);
         if depth.is_multiple_of(LANES) && !taps.is_empty() {
             // The next slice's channels follow the last.
-            return vec![run(taps.start, taps.len())];
+            return pieces(taps.start, taps.len()).collect();
         }
-        taps.map(|tap| run(tap, 1)).collect()
+        taps.flat_map(|tap| pieces(tap, 1)).collect()
     }
 
     /// Multiplies the points with some panels of weights.

@@ -3,8 +3,19 @@
 use std::io::BufRead;
 use std::time::Instant;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::Activation;
 use crate::tile::LANES;
+
+/// Largest error relative to the largest result, for a sum of a few thousand products.
+fn tolerance(size: TileSize) -> f64 {
+    match size {
+        TileSize::Two => 2e-6,
+        TileSize::Four => 1.2e-5,
+    }
+}
 
 /// Uniform in ±1, from a counter: no two elements alike.
 fn noise(len: usize, seed: u32) -> Vec<f32> {
@@ -114,6 +125,7 @@ fn error(found: &[f32], expected: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { difference / largest }
 }
 
+/// A convolution with values, and what it runs on.
 struct Case {
     shape: Shape,
     x: Vec<f32>,
@@ -148,54 +160,221 @@ impl Case {
     }
 }
 
-fn convolve(plan: &Winograd, isa: Isa, batch: usize, x: &[f32], w: &[f32]) -> Vec<f32> {
-    let scratch = Scratch::default();
-    let mut packed = Aligned::new(plan.packed_len());
-    plan.pack(isa, w, &mut packed);
-    let input = block(&plan.input, batch, x);
-    let mut output = vec![0.0; batch * plan.output.len()];
-    plan.forward(
-        Pass { isa, scratch: &scratch },
-        &input,
-        &packed,
-        &Epilogue::default(),
-        &mut output,
-        &mut [],
-    );
-    unblock(&plan.output, batch, &output)
+/// How the work is done: nothing of it may change the result beyond rounding.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    isa: Isa,
+    size: TileSize,
+    border: [[usize; 2]; 3],
+    memory: Memory,
 }
 
-fn weight_gradient(plan: &Winograd, isa: Isa, batch: usize, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let scratch = Scratch::default();
-    let mut gradient = vec![f32::NAN; plan.weight_len()];
-    let [input, dy] = [block(&plan.input, batch, x), block(&plan.output, batch, dy)];
-    plan.weight_gradient(Pass { isa, scratch: &scratch }, &input, &dy, &mut gradient);
-    gradient
+impl Way {
+    fn new(isa: Isa, size: TileSize) -> Self {
+        Self { isa, size, border: [[1, 1]; 3], memory: Memory::new(0) }
+    }
+
+    fn plan(&self, shape: &Shape) -> Winograd {
+        Winograd { memory: self.memory, ..shape.plan(self.size, self.border) }
+    }
+
+    fn convolve(&self, plan: &Winograd, batch: usize, x: &[f32], w: &[f32]) -> Vec<f32> {
+        let scratch = Scratch::default();
+        let mut packed = Aligned::new(plan.packed_len());
+        plan.pack(self.isa, w, &mut packed);
+        let input = block(&plan.input, batch, x);
+        let mut output = vec![0.0; batch * plan.output.len()];
+        let pass = Pass { isa: self.isa, scratch: &scratch };
+        plan.forward(pass, &input, &packed, &Epilogue::default(), &mut output, &mut []);
+        let values = unblock(&plan.output, batch, &output);
+        assert_eq!(block(&plan.output, batch, &values), output, "border and unused lanes are zero");
+        values
+    }
+
+    fn weight_gradient(&self, plan: &Winograd, batch: usize, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let scratch = Scratch::default();
+        let mut gradient = vec![f32::NAN; plan.weight_len()];
+        let [input, dy] = [block(&plan.input, batch, x), block(&plan.output, batch, dy)];
+        plan.weight_gradient(Pass { isa: self.isa, scratch: &scratch }, &input, &dy, &mut gradient);
+        gradient
+    }
+
+    /// Output, input gradient and weight gradient.
+    fn all(&self, case: &Case) -> [Vec<f32>; 3] {
+        let plan = self.plan(&case.shape);
+        let batch = case.shape.batch;
+        [
+            self.convolve(&plan, batch, &case.x, &case.w),
+            self.convolve(&plan.input_gradient(), batch, &case.dy, &case.w),
+            self.weight_gradient(&plan, batch, &case.x, &case.dy),
+        ]
+    }
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let sizes = (1..=5_usize, 0..=4_usize, 1..=2_usize);
+    (sizes, [1..=36_usize, 1..=70], [1..=4_usize, 1..=11, 1..=13]).prop_map(
+        |((taps, padding, batch), channels, [t, h, w])| {
+            // At least one output slice.
+            let t = t.max((taps).saturating_sub(2 * padding));
+            Shape { batch, channels, size: [t, h, w], taps, padding }
+        },
+    )
+}
+
+fn ways() -> impl Strategy<Value = Way> {
+    let memory = [0..12_u32, 0..12, 0..14].prop_map(|bits| {
+        let [inputs, products, gradient] = bits.map(|bits| 1 << (bits + 6));
+        Memory { inputs, products, gradient }
+    });
+    let border = [[0..=2_usize, 0..=2], [0..=3, 0..=3], [0..=3, 0..=3]];
+    let isa = prop::sample::select(Isa::available());
+    let size = prop::sample::select(vec![TileSize::Two, TileSize::Four]);
+    (isa, size, border, memory).prop_map(|(isa, size, border, memory)| Way { isa, size, border, memory })
+}
+
+fn dot(a: &[f32], b: &[f32]) -> [f64; 2] {
+    let products = a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b));
+    products.fold([0.0; 2], |[sum, size], product| [sum + product, size + product.abs()])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn all_passes_equal_sums_written_out(shape in shapes(), way in ways()) {
+        let case = Case::new(shape);
+        for (found, expected) in way.all(&case).iter().zip(&case.expected()) {
+            let error = error(found, expected);
+            prop_assert!(error < tolerance(way.size), "{}", error);
+        }
+    }
+
+    /// <conv(x), dy> = <x, dconv(dy)> = <w, dw>.
+    #[test]
+    fn gradients_are_adjoint(shape in shapes(), way in ways()) {
+        let case = Case::new(shape);
+        let [y, dx, dw] = way.all(&case);
+        let [expected, size] = dot(&y, &case.dy);
+        for (a, b) in [(&dx, &case.x), (&dw, &case.w)] {
+            let [found, other] = dot(a, b);
+            let bound = tolerance(way.size) * size.max(other);
+            prop_assert!((found - expected).abs() <= bound, "{} {}", found, expected);
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_cut_the_batch_or_the_threads(shape in shapes(), way in ways()) {
+        let case = Case::new(shape);
+        let all = way.all(&case);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        prop_assert_eq!(&one.install(|| way.all(&case)), &all);
+        let other = Way { memory: Memory::new(0), border: [[1, 1]; 3], ..way };
+        let plan = other.plan(&shape);
+        let clip = case.x.len() / shape.batch;
+        for (x, y) in case.x.chunks(clip).zip(all[0].chunks(all[0].len() / shape.batch)) {
+            prop_assert_eq!(&other.convolve(&plan, 1, x, &case.w), y);
+        }
+    }
+}
+
+/// The precision that the module's documentation states.
+#[test]
+fn precision_at_256_channels() {
+    let shape = Shape { batch: 1, channels: [256, 16], size: [3, 16, 16], taps: 3, padding: 1 };
+    let case = Case::new(shape);
+    let expected = case.expected();
+    for (size, most) in [(TileSize::Two, 8e-7), (TileSize::Four, 3e-6)] {
+        let found = Way::new(Isa::detect(), size).all(&case);
+        for (found, expected) in found.iter().zip(&expected) {
+            let error = error(found, expected);
+            assert!(error < most, "{size:?} {error:.2e}");
+        }
+    }
 }
 
 #[test]
-fn convolves() {
-    for size in [TileSize::Two, TileSize::Four] {
+fn the_epilogue_scales_shifts_activates_and_sums() {
+    let shape = Shape { batch: 3, channels: [5, 37], size: [2, 9, 6], taps: 3, padding: 1 };
+    let case = Case::new(shape);
+    let [scale, shift] = [noise(37, 7), noise(37, 8)];
+    let [expected, ..] = case.expected();
+    let area = shape.output().iter().product::<usize>();
+    let affine: Vec<f64> = expected
+        .chunks(area)
+        .enumerate()
+        .flat_map(|(i, plane)| {
+            let [scale, shift] = [scale[i % 37], shift[i % 37]].map(f64::from);
+            plane.iter().map(move |y| scale * y + shift)
+        })
+        .collect();
+    let activations = [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu(0.2),
+        Activation::Tanh,
+        Activation::Sigmoid,
+    ];
+    for activation in activations {
         for isa in Isa::available() {
-            for (channels, dims, taps, padding) in [
-                ([1, 1], [1, 1, 1], 1, 0),
-                ([3, 5], [1, 5, 7], 1, 0),
-                ([20, 40], [4, 9, 11], 3, 1),
-                ([48, 17], [3, 16, 12], 3, 0),
-                ([16, 64], [5, 8, 31], 5, 2),
-            ] {
-                let shape = Shape { batch: 2, channels, size: dims, taps, padding };
-                let case = Case::new(shape);
-                let [y, dx, dw] = case.expected();
-                let plan = shape.plan(size, [[1, 1]; 3]);
-                let got = error(&convolve(&plan, isa, 2, &case.x, &case.w), &y);
-                let got_dx = error(&convolve(&plan.input_gradient(), isa, 2, &case.dy, &case.w), &dx);
-                let got_dw = error(&weight_gradient(&plan, isa, 2, &case.x, &case.dy), &dw);
-                eprintln!("{size:?} {isa:?} {shape:?} {got:.2e} {got_dx:.2e} {got_dw:.2e}");
-                assert!(got < 1e-5 && got_dx < 1e-5 && got_dw < 1e-5);
+            let memory = Memory { inputs: 3000, products: 3000, gradient: 0 };
+            let plan = Way { memory, ..Way::new(isa, TileSize::Four) }.plan(&shape);
+            let mut packed = Aligned::new(plan.packed_len());
+            plan.pack(isa, &case.w, &mut packed);
+            let epilogue = Epilogue { scale: &scale, shift: &shift, activation };
+            let mut output = vec![0.0; 3 * plan.output.len()];
+            let mut sums = vec![f64::NAN; plan.sums_len(3)];
+            let input = block(&plan.input, 3, &case.x);
+            let pass = Pass { isa, scratch: &Scratch::default() };
+            plan.forward(pass, &input, &packed, &epilogue, &mut output, &mut sums);
+
+            let found = unblock(&plan.output, 3, &output);
+            let activated: Vec<f64> = affine.iter().map(|&y| f64::from(activation.apply(y as f32))).collect();
+            assert!(error(&found, &activated) < 1e-5, "{activation:?} {isa:?}");
+            assert_eq!(block(&plan.output, 3, &found), output, "unused lanes are zero");
+            for (c, sums) in plan.reduce_sums(&sums).into_iter().enumerate() {
+                let channel = affine.chunks(area).skip(c).step_by(37).flatten();
+                let [sum, squares] = channel.fold([0.0, 0.0], |[s, q], y| [s + y, q + y * y]);
+                let count = (3 * area) as f64;
+                assert!((sums[0] - sum).abs() < 1e-5 * (count * squares).sqrt());
+                assert!((sums[1] - squares).abs() < 1e-5 * squares);
             }
         }
     }
+}
+
+#[test]
+fn few_channels_are_left_to_direct_sums() {
+    let plan = |channels, size| {
+        let shape = Shape { batch: 1, channels, size, taps: 3, padding: 1 };
+        shape.plan(TileSize::Four, [[1, 1]; 3])
+    };
+    assert!(plan([256, 256], [4, 64, 64]).is_worth_it());
+    assert!(plan([96, 96], [16, 128, 128]).is_worth_it());
+    assert!(!plan([3, 96], [16, 128, 128]).is_worth_it());
+    assert!(!plan([96, 3], [16, 256, 256]).is_worth_it());
+    assert!(!plan([256, 256], [4, 1, 1]).is_worth_it());
+    assert!(!plan([256, 256], [4, 0, 8]).is_worth_it());
+}
+
+#[test]
+fn empty_batches_and_clips() {
+    for size in [[1, 4, 4], [0, 4, 4], [2, 0, 4], [2, 4, 0]] {
+        for batch in [0, 2] {
+            let shape = Shape { batch, channels: [3, 4], size, taps: 1, padding: 0 };
+            let case = Case::new(shape);
+            let [y, dx, dw] = Way::new(Isa::detect(), TileSize::Four).all(&case);
+            assert_eq!([y.len(), dx.len()], [case.dy.len(), case.x.len()]);
+            assert!(batch > 0 && size[0] > 0 && size[1] > 0 && size[2] > 0 || dw.iter().all(|&w| w == 0.0));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "height and width")]
+fn sizes_that_differ_are_refused() {
+    let layout = |shape| Blocked::new(3, shape, [[0, 0]; 3]);
+    Winograd::new(layout([1, 4, 4]), layout([1, 4, 5]), 1, 0, TileSize::Four);
 }
 
 /// A server for `tests/scripts/winograd_speed.py`: on each line of the standard input it runs what the
@@ -241,82 +420,5 @@ fn speed() {
             other => panic!("unknown request {other}"),
         }
         eprintln!("seconds {}", start.elapsed().as_secs_f64());
-    }
-}
-
-#[test]
-#[ignore = "micro"]
-fn micro() {
-    use crate::tile::Run;
-    use product::Product;
-    let isa = Isa::detect();
-    let a = {
-        let mut a = Aligned::new(1 << 16);
-        a.copy_from_slice(&noise(1 << 16, 1));
-        a
-    };
-    let b = {
-        let mut a = Aligned::new(1 << 16);
-        a.copy_from_slice(&noise(1 << 16, 2));
-        a
-    };
-    let mut out = Aligned::new(1 << 14);
-    for (len, out_row, ao, ahalf) in
-        [(64, 48, 0, 0), (96, 48, 0, 0), (96, 256, 0, 0), (192, 256, 0, 0), (768, 256, 0, 0)]
-    {
-        let mut best = f64::MAX;
-        for _ in 0..20 {
-            let start = Instant::now();
-            for _ in 0..2000 {
-                vector::dispatch(
-                    isa,
-                    Product::<1, LANES, { usize::MAX }> {
-                        a: &a,
-                        b: &b,
-                        runs: &[Run { a: ao, b: ahalf, len }],
-                        block: usize::MAX,
-                        rows: 16,
-                        width: 48,
-                        out: &mut out,
-                        out_row,
-                        resume: true,
-                        next: &[],
-                    },
-                );
-            }
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        eprintln!(
-            "grad len {len} out_row {out_row}: {:.1} GF/s",
-            2000.0 * 2.0 * 16.0 * 48.0 * len as f64 / best * 1e-9
-        );
-    }
-    for (len, rows) in [(256, 14), (768, 14), (768, 13), (768, 8)] {
-        let mut best = f64::MAX;
-        for _ in 0..20 {
-            let start = Instant::now();
-            for _ in 0..2000 {
-                vector::dispatch(
-                    isa,
-                    Product::<LANES, 1, LANES> {
-                        a: &a,
-                        b: &b,
-                        runs: &[Run { a: 0, b: 0, len }],
-                        block: rows * 16,
-                        rows,
-                        width: 32,
-                        out: &mut out,
-                        out_row: 64,
-                        resume: false,
-                        next: &[],
-                    },
-                );
-            }
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        eprintln!(
-            "forward len {len} rows {rows}: {:.1} GF/s",
-            2000.0 * 2.0 * 32.0 * (rows * len) as f64 / best * 1e-9
-        );
     }
 }
