@@ -16,10 +16,10 @@ endif
 export DEMO_PRESET FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint deny fuzz bench clean
+.PHONY: help setup build demo test lint deny fuzz bench bench-peers clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## install what is missing on a Debian machine with Rust
 	@scripts/setup
@@ -48,6 +48,9 @@ fuzz: setup ## fuzz every parser for FUZZ_SECONDS (60) each
 
 bench: setup ## run the benchmarks
 	cargo bench --locked --workspace
+
+bench-peers: setup ## the networks against PyTorch (from PyPI, in .venv); PEERS="--network ae3d --runs 3" for less
+	@scripts/bench-peers $(PEERS)
 
 clean: ## remove what was built and the demo's runs
 	cargo clean

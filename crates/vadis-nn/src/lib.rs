@@ -2,6 +2,7 @@
 
 mod error;
 pub mod loss;
+pub mod networks;
 pub mod optim;
 pub mod schedule;
 pub mod segment;

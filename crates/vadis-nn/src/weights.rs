@@ -1,4 +1,7 @@
 //! Weight files: `safetensors` with string metadata, read by Python's `safetensors` package as they are.
+//!
+//! All arrays are 32-bit floats but PyTorch's `num_batches_tracked`, a 64-bit integer in the file and a
+//! float here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -13,6 +16,9 @@ use crate::segment::NamedTensor;
 
 /// Largest weight file that is read: far above any network here, far below a machine's memory.
 const MAX_BYTES: u64 = 4 << 30;
+
+/// Names that end so are 64-bit integers in a file.
+const COUNT: &str = "num_batches_tracked";
 
 /// What a weight file holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,16 +72,17 @@ impl WeightFile {
         Ok(())
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, NnError> {
-        let raw: BTreeMap<&str, Vec<u8>> = self
-            .tensors
-            .iter()
-            .map(|(name, (_, values))| (name.as_str(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-            .collect();
+    /// The content of the file.
+    ///
+    /// # Errors
+    /// [`NnError::Weights`] if a shape does not fit its values.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NnError> {
+        let raw: BTreeMap<&str, (Dtype, Vec<u8>)> =
+            self.tensors.iter().map(|(name, (_, values))| (name.as_str(), encode(name, values))).collect();
         let mut views = Vec::with_capacity(raw.len());
-        for (name, bytes) in &raw {
+        for (name, (dtype, bytes)) in &raw {
             let shape = self.tensors[*name].0.clone();
-            let view = TensorView::new(Dtype::F32, shape, bytes)
+            let view = TensorView::new(*dtype, shape, bytes)
                 .map_err(|e| NnError::Weights { name: (*name).to_owned(), reason: e.to_string() })?;
             views.push((*name, view));
         }
@@ -117,13 +124,28 @@ impl WeightFile {
         }
         let mut tensors = BTreeMap::new();
         for (name, view) in archive.tensors() {
-            if view.dtype() != Dtype::F32 {
-                return Err(format!("tensor `{name}` is {:?}, not 32-bit floats", view.dtype()));
-            }
-            let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            let values = decode(&name, &view)
+                .ok_or_else(|| format!("tensor `{name}` is {:?}, not 32-bit floats", view.dtype()))?;
             tensors.insert(name, (view.shape().to_vec(), values));
         }
         Ok(Self { metadata, tensors })
+    }
+}
+
+fn encode(name: &str, values: &[f32]) -> (Dtype, Vec<u8>) {
+    match name.ends_with(COUNT) {
+        true => (Dtype::I64, values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect()),
+        false => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+    }
+}
+
+fn decode(name: &str, view: &TensorView<'_>) -> Option<Vec<f32>> {
+    match view.dtype() {
+        Dtype::F32 => Some(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::I64 if name.ends_with(COUNT) => {
+            Some(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect())
+        }
+        _ => None,
     }
 }
 
@@ -143,6 +165,7 @@ mod tests {
             values: (0..6).map(|v| v as f32).collect(),
         });
         file.insert(NamedTensor { name: "b".into(), shape: vec![1], values: vec![-0.5] });
+        file.insert(NamedTensor { name: "n.num_batches_tracked".into(), shape: vec![], values: vec![3.0] });
         file
     }
 

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+mod common;
+
+use burn::tensor::{Device, Distribution, Tensor};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use vadis_nn::segment::{Activation, Layer, LoadError, Plan, Segment};
+
+use common::{difference, noise, values};
 
 fn encoder(c: usize, h: usize, w: usize) -> Plan {
     let features = 64 * h.div_ceil(8) * w.div_ceil(8);
@@ -22,17 +26,6 @@ fn segment(plan: &Plan, device: &Device, seed: u64) -> Segment {
     Segment::new(plan, device, &mut ChaCha8Rng::seed_from_u64(seed))
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
-}
-
-fn noise<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    let len: usize = shape.iter().product();
-    let mix = |i: u32| i.wrapping_mul(2_654_435_761) ^ i.wrapping_mul(40_503).rotate_left(13);
-    let values: Vec<f32> = (0..len as u32).map(|i| (mix(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
 /// Output, input gradient and parameter gradient of a loss with all output gradients different.
 fn gradients(plan: &Plan, batch: usize, forward: impl Fn(&Segment, Tensor<4>) -> Tensor<4>) -> [Vec<f32>; 3] {
     let device = Device::flex().autodiff();
@@ -44,13 +37,6 @@ fn gradients(plan: &Plan, batch: usize, forward: impl Fn(&Segment, Tensor<4>) ->
     let gradients = loss.backward();
     let weight = segment.weight.val().grad(&gradients).unwrap();
     [values(y), values(x.grad(&gradients).unwrap()), values(weight)]
-}
-
-/// Largest difference relative to the largest value.
-fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let scale = b.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-    a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale).fold(0.0, f32::max)
 }
 
 #[test]
@@ -209,52 +195,4 @@ fn initial_values_are_uniform_in_pytorchs_bounds() {
     assert!(largest <= bound && largest > 0.999 * bound);
     let variance = flat.iter().map(|v| v * v).sum::<f32>() / flat.len() as f32;
     assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.02);
-}
-
-/// `scripts/autoencoder.py` made the fixture: MLE's autoencoder in PyTorch 2.15, with its gradients.
-#[test]
-fn autoencoder_agrees_with_pytorch() {
-    let file = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/autoencoder.safetensors"));
-    let file = file.unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
-    let read = |name: &str| -> (Vec<usize>, Vec<f32>) {
-        let tensor = tensors.tensor(name).unwrap();
-        let floats = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        (tensor.shape().to_vec(), floats.collect())
-    };
-    let relu = Activation::Relu;
-    let plan = Plan::new([3, 9, 14])
-        .and_then(|p| p.layer("conv1", Layer::conv2d(3, 8, 3, 2, relu)))
-        .and_then(|p| p.layer("conv2", Layer::conv2d(8, 16, 3, 2, relu)))
-        .and_then(|p| p.layer("conv3", Layer::conv2d(16, 32, 3, 2, relu)))
-        .and_then(|p| p.layer("encode", Layer::linear(32 * 2 * 2, 12, Activation::None)))
-        .and_then(|p| p.layer("decode", Layer::linear(12, 32 * 2 * 2, relu)))
-        .and_then(|p| p.layer("shape", Layer::Reshape { shape: [32, 2, 2] }))
-        .and_then(|p| p.layer("deconv1", Layer::conv_transpose2d(32, 16, 3, 2, [0, 1], relu)))
-        .and_then(|p| p.layer("deconv2", Layer::conv_transpose2d(16, 8, 3, 2, [0, 0], relu)))
-        .and_then(|p| p.layer("deconv3", Layer::conv_transpose2d(8, 3, 3, 2, [0, 1], Activation::Sigmoid)))
-        .unwrap();
-    let device = Device::flex().autodiff();
-    let names = plan.views().into_iter().map(|(name, ..)| name);
-    let weights = names.map(|name| {
-        let (shape, values) = read(&name);
-        vadis_nn::segment::NamedTensor { name, shape, values }
-    });
-    let segment = segment(&plan, &device, 0).load_named(weights).unwrap();
-    let tensor = |name: &str| {
-        let values = TensorData::new(read(name).1, [4, 3, 9, 14]);
-        Tensor::<4>::from_data(values, &device)
-    };
-    for forward in [Segment::forward, Segment::forward_reference] {
-        let x = tensor("x").require_grad();
-        let y = forward(&segment, x.clone());
-        assert!(difference(&values(y.clone()), &read("y").1) < 1e-5);
-        let gradients = (y * tensor("dy")).sum().backward();
-        assert!(difference(&values(x.grad(&gradients).unwrap()), &read("grad.x").1) < 1e-4);
-        let flat = values(segment.weight.val().grad(&gradients).unwrap());
-        for (name, _, place) in plan.views() {
-            let worst = difference(&flat[place], &read(&format!("grad.{name}")).1);
-            assert!(worst < 1e-4, "{name}: {worst}");
-        }
-    }
 }

@@ -54,10 +54,10 @@ impl Optimiser {
         gradient: &[f32],
         step: Step,
     ) -> Result<Tensor<D>, NnError> {
-        let tensor = match in_place(tensor, |values| self.update(state, values, gradient, step)) {
-            Ok(updated) => return Ok(updated),
-            Err(tensor) => tensor,
-        };
+        let (tensor, done) = in_place(tensor, |values| self.update(state, values, gradient, step));
+        if done {
+            return Ok(tensor);
+        }
         let (shape, device) = (tensor.dims(), tensor.device());
         let mut values = tensor_values(tensor)?;
         self.update(state, &mut values, gradient, step);
@@ -65,21 +65,17 @@ impl Optimiser {
     }
 }
 
-/// The tensor with its memory changed; the tensor as it was, if its memory is shared or not ours.
-fn in_place<const D: usize>(
-    tensor: Tensor<D>,
-    change: impl FnOnce(&mut [f32]),
-) -> Result<Tensor<D>, Tensor<D>> {
-    let Ok(mut primitive) = tensor.clone().try_into_primitive::<Flex>() else { return Err(tensor) };
+/// The tensor with its memory changed, and true; or as it was, and false, where its memory is shared or not
+/// ours.
+fn in_place<const D: usize>(tensor: Tensor<D>, change: impl FnOnce(&mut [f32])) -> (Tensor<D>, bool) {
+    let Ok(mut primitive) = tensor.clone().try_into_primitive::<Flex>() else { return (tensor, false) };
     drop(tensor);
     let values = primitive.as_slice::<f32>().map_or(0, <[f32]>::len);
     // A view of a larger memory has fewer values than that.
     let whole = values * size_of::<f32>() == primitive.bytes().len();
-    if whole && let Some(values) = primitive.try_storage_mut::<f32>() {
-        change(values);
-        return Ok(Tensor::from_primitive::<Flex>(primitive));
-    }
-    Err(Tensor::from_primitive::<Flex>(primitive))
+    let memory = if whole { primitive.try_storage_mut::<f32>() } else { None };
+    let done = memory.map(change).is_some();
+    (Tensor::from_primitive::<Flex>(primitive), done)
 }
 
 #[cfg(test)]

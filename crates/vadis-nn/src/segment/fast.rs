@@ -1,6 +1,7 @@
 //! A segment by our kernels, as one operation of burn's `flex` backend with a hand-written backward
 //! pass. Its parents are the input and the one flat parameter.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -10,82 +11,115 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
-use vadis_kernels::{Network, Plan, Workspace};
 
 /// Workspaces kept for later steps: one for a step in progress and one to spare.
 const IDLE: usize = 2;
 
+/// A compiled plan whose tensors have `D` axes, the first of them the batch. `None` where a slice does
+/// not have the length that the plan and the batch call for.
+pub(super) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
+    /// What the backward pass needs of the forward one.
+    type Workspace: Default + Send + 'static;
+
+    /// Shape of the output of `batch` inputs.
+    fn output_shape(&self, batch: usize) -> [usize; D];
+
+    /// Runs the plan in training: its output, and the statistics of the batch.
+    fn train(&self, parameter: &[f32], x: &[f32], batch: usize, w: &mut Self::Workspace) -> Option<Trained>;
+
+    /// Gradients with respect to the input, if asked for, and to the parameter, after
+    /// [`Kernels::train`] left the workspace.
+    fn backward(
+        &self,
+        parameter: &[f32],
+        workspace: &mut Self::Workspace,
+        dy: &[f32],
+        want_input: bool,
+    ) -> Option<(Option<Vec<f32>>, Vec<f32>)>;
+
+    /// Runs the plan in evaluation, with the running statistics `buffers`.
+    fn evaluate(&self, parameter: &[f32], buffers: &[f32], x: &[f32], batch: usize) -> Option<Vec<f32>>;
+}
+
+/// Output and batch statistics of a forward pass in training.
+pub(super) struct Trained {
+    pub(super) output: Vec<f32>,
+    pub(super) statistics: Vec<f32>,
+}
+
 /// A compiled plan with the memory of its training steps.
-pub(super) struct Engine {
-    pub(super) plan: Plan,
-    pub(super) network: Network,
-    idle: Mutex<Vec<Workspace>>,
+pub(super) struct Engine<K, W> {
+    pub(super) kernels: K,
+    idle: Mutex<Vec<W>>,
 }
 
-impl std::fmt::Debug for Engine {
+impl<K: Debug, W> Debug for Engine<K, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Engine").field("kernels", &self.kernels).finish_non_exhaustive()
     }
 }
 
-impl Engine {
-    pub(super) fn new(plan: &Plan) -> Self {
-        Self { plan: plan.clone(), network: Network::new(plan), idle: Mutex::default() }
+impl<K, W: Default> Engine<K, W> {
+    pub(super) fn new(kernels: K) -> Self {
+        Self { kernels, idle: Mutex::default() }
     }
 
-    fn borrow(self: &Arc<Self>) -> Lease {
+    fn borrow(self: &Arc<Self>) -> Lease<K, W> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        Lease { workspace: idle.pop().unwrap_or_default(), engine: Arc::clone(self) }
+        Lease { workspace: Mutex::new(idle.pop().unwrap_or_default()), engine: Arc::clone(self) }
     }
 }
 
 /// A workspace that goes back to its engine when the step is over.
-struct Lease {
-    workspace: Workspace,
-    engine: Arc<Engine>,
+struct Lease<K, W: Default> {
+    workspace: Mutex<W>,
+    engine: Arc<Engine<K, W>>,
 }
 
-impl Drop for Lease {
+impl<K, W: Default> Drop for Lease<K, W> {
     fn drop(&mut self) {
         let mut idle = self.engine.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE {
-            idle.push(std::mem::take(&mut self.workspace));
+            idle.push(std::mem::take(self.workspace.get_mut().unwrap_or_else(PoisonError::into_inner)));
         }
     }
 }
 
-/// Runs the segment where both tensors live on `flex` as 32-bit floats, tracked or not; `None`
-/// elsewhere. `x` has the plan's shape.
-pub(super) fn forward(engine: &Arc<Engine>, weight: Tensor<1>, x: Tensor<4>) -> Option<Tensor<4>> {
-    if weight.is_autodiff() || x.is_autodiff() {
-        tracked(engine, weight.autodiff(), x.autodiff())
-    } else {
-        plain(engine, weight, x)
-    }
-}
-
-fn plain(engine: &Engine, weight: Tensor<1>, x: Tensor<4>) -> Option<Tensor<4>> {
+/// Runs the segment in evaluation where both tensors live on `flex` as 32-bit floats without autodiff;
+/// `None` elsewhere. `x` has the plan's shape.
+pub(super) fn evaluate<K: Kernels<D>, const D: usize>(
+    engine: &Engine<K, K::Workspace>,
+    weight: Tensor<1>,
+    buffers: &[f32],
+    x: Tensor<D>,
+) -> Option<Tensor<D>> {
     let batch = x.dims()[0];
     let weight = weight.try_into_primitive::<Flex>().ok()?.to_contiguous();
     let x = x.try_into_primitive::<Flex>().ok()?.to_contiguous();
-    let frozen = engine.network.freeze(weight.as_slice()?).ok()?;
-    let y = frozen.run(x.as_slice()?, batch).ok()?;
-    Some(Tensor::from_primitive::<Flex>(output(&engine.plan, y, batch)))
+    let y = engine.kernels.evaluate(weight.as_slice()?, buffers, x.as_slice()?, batch)?;
+    Some(Tensor::from_primitive::<Flex>(primitive(y, engine.kernels.output_shape(batch))))
 }
 
-fn tracked(engine: &Arc<Engine>, weight: Tensor<1>, x: Tensor<4>) -> Option<Tensor<4>> {
+/// Runs the segment in training where both tensors live on `flex` as 32-bit floats, tracked or not;
+/// `None` elsewhere. Output, and the statistics of the batch. `x` has the plan's shape.
+pub(super) fn train<K: Kernels<D>, const D: usize>(
+    engine: &Arc<Engine<K, K::Workspace>>,
+    weight: Tensor<1>,
+    x: Tensor<D>,
+) -> Option<(Tensor<D>, Vec<f32>)> {
     let shape = x.dims();
-    let weight = weight.try_into_primitive::<Autodiff<Flex>>().ok()?;
-    let x = x.try_into_primitive::<Autodiff<Flex>>().ok()?;
+    let weight = weight.autodiff().try_into_primitive::<Autodiff<Flex>>().ok()?;
+    let x = x.autodiff().try_into_primitive::<Autodiff<Flex>>().ok()?;
     let values = weight.primitive().to_contiguous();
     let mut lease = engine.borrow();
-    let y = {
+    let Trained { output, statistics } = {
         let x = x.primitive().to_contiguous();
         let (weight, x) = (values.as_slice()?, x.as_slice()?);
-        engine.network.forward(weight, x, shape[0], &mut lease.workspace).ok()?
+        let workspace = lease.workspace.get_mut().unwrap_or_else(PoisonError::into_inner);
+        engine.kernels.train(weight, x, shape[0], workspace)?
     };
-    let y = output(&engine.plan, y, shape[0]);
-    let prepared = SegmentBackward.prepare::<NoCheckpointing>([x.node(), weight.node()]);
+    let y = primitive(output, engine.kernels.output_shape(shape[0]));
+    let prepared = SegmentBackward::<K, D>::default().prepare::<NoCheckpointing>([x.node(), weight.node()]);
     let y = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let saved = Saved { lease: Arc::new(lease), weight: values, shape };
@@ -93,50 +127,66 @@ fn tracked(engine: &Arc<Engine>, weight: Tensor<1>, x: Tensor<4>) -> Option<Tens
         }
         OpsKind::UnTracked(prepared) => prepared.finish(y),
     };
-    Some(Tensor::from_primitive::<Autodiff<Flex>>(y))
+    Some((Tensor::from_primitive::<Autodiff<Flex>>(y), statistics))
 }
 
-fn output(plan: &Plan, y: Vec<f32>, batch: usize) -> FloatTensor<Flex> {
-    let [c, h, w] = plan.output();
-    FloatTensor::<Flex>::from_data(TensorData::new(y, [batch, c, h, w]))
+fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
+    FloatTensor::<Flex>::from_data(TensorData::new(values, shape))
 }
 
-#[derive(Debug)]
-struct SegmentBackward;
+struct SegmentBackward<K, const D: usize>(std::marker::PhantomData<K>);
+
+impl<K, const D: usize> Default for SegmentBackward<K, D> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<K, const D: usize> Debug for SegmentBackward<K, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SegmentBackward")
+    }
+}
 
 /// What the backward pass needs: the activations, the weight and the input's shape.
-#[derive(Clone)]
-struct Saved {
-    lease: Arc<Lease>,
+struct Saved<K: Kernels<D>, const D: usize> {
+    lease: Arc<Lease<K, K::Workspace>>,
     weight: FloatTensor<Flex>,
-    shape: [usize; 4],
+    shape: [usize; D],
 }
 
-impl std::fmt::Debug for Saved {
+impl<K: Kernels<D>, const D: usize> Clone for Saved<K, D> {
+    fn clone(&self) -> Self {
+        Self { lease: Arc::clone(&self.lease), weight: self.weight.clone(), shape: self.shape }
+    }
+}
+
+impl<K: Kernels<D>, const D: usize> Debug for Saved<K, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Saved").field("shape", &self.shape).finish_non_exhaustive()
     }
 }
 
-impl Backward<Flex, 2> for SegmentBackward {
-    type State = Saved;
+impl<K: Kernels<D>, const D: usize> Backward<Flex, 2> for SegmentBackward<K, D> {
+    type State = Saved<K, D>;
 
-    fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [node_x, node_weight] = ops.parents;
         let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
         let Saved { lease, weight, shape } = ops.state;
-        let network = &lease.engine.network;
+        let mut workspace = lease.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         let slices = weight.as_slice::<f32>().zip(dy.as_slice::<f32>());
-        let gradients = slices
-            .and_then(|(weight, dy)| network.backward(weight, &lease.workspace, dy, node_x.is_some()).ok())
-            .expect("burn gives the output's gradient in the output's shape and type");
-        if let Some((node, dx)) = node_x.zip(gradients.input) {
-            grads.register::<Flex>(node.id, FloatTensor::<Flex>::from_data(TensorData::new(dx, shape)));
+        let gradients = slices.and_then(|(weight, dy)| {
+            lease.engine.kernels.backward(weight, &mut workspace, dy, node_x.is_some())
+        });
+        let (input, parameter) =
+            gradients.expect("burn gives the output's gradient in the output's shape and type, once");
+        if let Some((node, dx)) = node_x.zip(input) {
+            grads.register::<Flex>(node.id, primitive(dx, shape));
         }
         if let Some(node) = node_weight {
-            let len = gradients.parameter.len();
-            let gradient = TensorData::new(gradients.parameter, [len]);
-            grads.register::<Flex>(node.id, FloatTensor::<Flex>::from_data(gradient));
+            let len = parameter.len();
+            grads.register::<Flex>(node.id, primitive(parameter, [len]));
         }
     }
 }

@@ -39,7 +39,7 @@ fn kernel(step: &Step, flat: &Tensor<1>) -> Tensor<4> {
     flat.clone().slice([step.weight.clone()]).reshape(Shape::from(step.layer.weight_shape()))
 }
 
-fn activate(activation: Activation, x: Tensor<4>) -> Tensor<4> {
+pub(super) fn activate<const D: usize>(activation: Activation, x: Tensor<D>) -> Tensor<D> {
     match activation {
         Activation::None => x,
         Activation::Relu => relu(x),

@@ -155,6 +155,7 @@ fn plans(config: &MleConfig, format: InputFormat) -> Result<(Plan, Plan), PlanEr
 mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
+    use vadis_nn::weights::WeightFile;
     use vadis_video::Colour;
 
     use super::*;
@@ -199,5 +200,30 @@ mod tests {
         assert_eq!(run(&loaded), run(&first));
         let missing = first.named_parameters().split_off(1);
         assert!(matches!(loaded.load_named(missing), Err(NnError::Weights { .. })));
+    }
+
+    /// `vadis-nn/tests/scripts/networks.py` made the fixture: the twin's `state_dict`, its input and
+    /// its outputs in double precision. The gradients are compared in `vadis-nn/tests/networks.rs`.
+    #[test]
+    fn agrees_with_its_pytorch_twin() {
+        let fixture = |file: &str| {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../vadis-nn/tests/fixtures/").to_owned() + file;
+            WeightFile::load(path.as_ref()).unwrap()
+        };
+        let state = fixture("mle.state.safetensors").tensors.into_iter();
+        let state = state.map(|(name, (shape, values))| NamedTensor { name, shape, values }).collect();
+        let expected = fixture("mle.safetensors");
+        let config = MleConfig { channels: [8, 16, 32], latent: 12, ..MleConfig::preset(Preset::Cpu) };
+        let format = InputFormat { width: 14, height: 9, colour: Colour::Rgb };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let network = Autoencoder::new(&config, format, &Device::default(), &mut rng).unwrap();
+        let network = network.load_named(state).unwrap();
+        let (z, y) = network.freeze().unwrap().run(expected.values("x").unwrap(), 4).unwrap();
+        for (name, ours) in [("z", z), ("y", y)] {
+            let expected = expected.values(name).unwrap();
+            let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            assert_eq!(ours.len(), expected.len());
+            assert!(ours.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "{name}");
+        }
     }
 }

@@ -1,0 +1,96 @@
+//! What is measured.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A network of `vadis_nn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Name {
+    Ae3d,
+    #[serde(rename = "memae")]
+    MemAe,
+    Itae,
+    OnePath,
+    Cae,
+    Mle,
+}
+
+impl Name {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ae3d, Self::MemAe, Self::Itae, Self::OnePath, Self::Cae, Self::Mle];
+
+    /// Channels, size and batches of inference and training as the papers have them.
+    fn defaults(self) -> (usize, Vec<usize>, [usize; 2]) {
+        match self {
+            Self::Ae3d | Self::Itae | Self::OnePath => (3, vec![16, 256, 256], [1, 2]),
+            Self::MemAe => (1, vec![16, 256, 256], [1, 2]),
+            Self::Cae => (1, vec![200, 200], [16, 16]),
+            Self::Mle => (3, vec![64, 128], [256, 256]),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ae3d => "ae3d",
+            Self::MemAe => "memae",
+            Self::Itae => "itae",
+            Self::OnePath => "one-path",
+            Self::Cae => "cae",
+            Self::Mle => "mle",
+        })
+    }
+}
+
+/// What one run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Measure {
+    /// A forward pass in evaluation.
+    Inference,
+    /// Forward, the system's loss, backward, Adam.
+    Training,
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inference => "inference",
+            Self::Training => "training",
+        })
+    }
+}
+
+/// One network under one measure; both sides read it as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) network: Name,
+    pub(crate) measure: Measure,
+    pub(crate) channels: usize,
+    /// `[time, height, width]` or `[height, width]`.
+    pub(crate) size: Vec<usize>,
+    pub(crate) batch: usize,
+    pub(crate) threads: usize,
+    /// Whether the peer may compile.
+    pub(crate) compile: bool,
+    /// The peer's variant; it looks for the fastest if not given.
+    pub(crate) variant: Option<String>,
+}
+
+impl Task {
+    /// The task at the papers' size, height and width multiplied by `scale` and rounded to a multiple
+    /// of 16 (`cae`: of 8).
+    pub(crate) fn new(network: Name, measure: Measure, scale: f64, threads: usize, compile: bool) -> Self {
+        let (channels, mut size, batches) = network.defaults();
+        let step = if network == Name::Cae { 8.0 } else { 16.0 };
+        let sides = size.len() - 2;
+        size[sides..].iter_mut().for_each(|side| {
+            *side = ((*side as f64 * scale / step).round() * step).max(step) as usize;
+        });
+        let batch = batches[usize::from(measure == Measure::Training)];
+        Self { network, measure, channels, size, batch, threads, compile, variant: None }
+    }
+}

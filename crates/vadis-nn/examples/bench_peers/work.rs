@@ -1,0 +1,237 @@
+//! Our side: builds the network of a task and answers `run` and `peak`.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Distribution, Gradients, Tensor};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde_json::json;
+use vadis_kernels::{Activation, Layer, Plan, PlanError};
+use vadis_nn::loss::{Bandwidth, FrameLoss, RenyiEntropy, mse};
+use vadis_nn::networks::{Ae3dConfig, CaeConfig, ItaeConfig, MemAeConfig};
+use vadis_nn::optim::{self, Optimiser, OptimiserState, Step};
+use vadis_nn::segment::Segment;
+
+use crate::Outcome;
+use crate::task::{Measure, Name, Task};
+
+/// λ of `mle`.
+const ENTROPY_WEIGHT: f64 = 0.01;
+const RATE: f64 = 1e-4;
+
+type Run = Box<dyn FnMut() -> Outcome<()>>;
+
+/// Answers each line on standard input with one on standard output.
+pub(crate) fn answer(task: &Task) -> Outcome<()> {
+    let mut run = match task.measure {
+        Measure::Inference => inference(task)?,
+        Measure::Training => training(task)?,
+    };
+    let mut output = std::io::stdout();
+    writeln!(output, "{}", json!({ "variant": "vadis" }))?;
+    for line in std::io::stdin().lock().lines() {
+        let answer = match line?.trim() {
+            "run" => {
+                let (start, processor) = (Instant::now(), processor_s()?);
+                run()?;
+                json!([start.elapsed().as_secs_f64(), processor_s()? - processor])
+            }
+            "peak" => json!(peak_mib()?),
+            other => return Err(format!("unknown question `{other}`").into()),
+        };
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// Seconds that the processors have spent on this process's threads.
+fn processor_s() -> Outcome<f64> {
+    let mut nanoseconds = 0u64;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        nanoseconds += text.split_whitespace().next().ok_or("an empty schedstat")?.parse::<u64>()?;
+    }
+    Ok(nanoseconds as f64 * 1e-9)
+}
+
+fn peak_mib() -> Outcome<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(0)
+}
+
+fn clip(task: &Task) -> Outcome<[usize; 3]> {
+    task.size.as_slice().try_into().map_err(|_| "a clip has three sides".into())
+}
+
+fn frame(task: &Task) -> Outcome<[usize; 2]> {
+    task.size.as_slice().try_into().map_err(|_| "a frame has two sides".into())
+}
+
+/// A batch without a pattern, in [−1, 1] for clips and [0, 1] for frames.
+fn batch<const D: usize>(task: &Task, device: &Device) -> Tensor<D> {
+    let shape: Vec<usize> =
+        [task.batch, task.channels].into_iter().chain(task.size.iter().copied()).collect();
+    let shape: [usize; D] = shape.try_into().unwrap_or([1; D]);
+    let least = if D == 5 { -1.0 } else { 0.0 };
+    Tensor::random(shape, Distribution::Uniform(least, 1.0), device)
+}
+
+fn values<const D: usize>(task: &Task) -> Outcome<Vec<f32>> {
+    Ok(vadis_nn::tensor_values(batch::<D>(task, &Device::flex()))?)
+}
+
+fn inference(task: &Task) -> Outcome<Run> {
+    let (device, channels, batch) = (Device::flex(), task.channels, task.batch);
+    Ok(match task.network {
+        Name::Ae3d => {
+            let network = Ae3dConfig::new(channels, clip(task)?).init(&device, &mut rng())?.frozen()?;
+            let (x, mut scratch) = (values::<5>(task)?, Default::default());
+            Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+        }
+        Name::MemAe => {
+            let network = MemAeConfig::new(channels, clip(task)?).init(&device, &mut rng())?.frozen()?;
+            let (x, mut scratch) = (values::<5>(task)?, Default::default());
+            Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+        }
+        Name::Itae | Name::OnePath => {
+            let network = itae(task)?.init(&device, &mut rng())?.frozen()?;
+            let (x, mut scratch) = (values::<5>(task)?, Default::default());
+            Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+        }
+        Name::Cae => {
+            let network = CaeConfig::new(channels, frame(task)?).init(&device, &mut rng())?.frozen()?;
+            let (x, mut scratch) = (values::<4>(task)?, Default::default());
+            Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+        }
+        Name::Mle => {
+            let [encoder, decoder] = mle(task, &device)?;
+            let (encoder, decoder) = (encoder.freeze()?, decoder.freeze()?);
+            let x = values::<4>(task)?;
+            Box::new(move || decoder.run(&encoder.run(&x, batch)?, batch).map(drop).map_err(Into::into))
+        }
+    })
+}
+
+fn training(task: &Task) -> Outcome<Run> {
+    let device = Device::flex().autodiff();
+    let channels = task.channels;
+    let mut adam = Adam::default();
+    Ok(match task.network {
+        Name::Ae3d => {
+            let mut network = Ae3dConfig::new(channels, clip(task)?).init(&device, &mut rng())?;
+            let x = batch::<5>(task, &device);
+            Box::new(move || {
+                let gradients = mse(network.forward(x.clone()), x.clone())?.backward();
+                adam.step(&mut network.encoder.weight, &gradients)?;
+                adam.step(&mut network.decoder.weight, &gradients)
+            })
+        }
+        Name::MemAe => {
+            let config = MemAeConfig::new(channels, clip(task)?);
+            let mut network = config.init(&device, &mut rng())?;
+            let x = batch::<5>(task, &device);
+            Box::new(move || {
+                let output = network.forward(x.clone());
+                let entropy = output.entropy.mul_scalar(config.entropy_weight);
+                let gradients = (mse(output.reconstruction, x.clone())? + entropy).backward();
+                adam.step(&mut network.encoder.weight, &gradients)?;
+                adam.step(&mut network.memory.weight, &gradients)?;
+                adam.step(&mut network.decoder.weight, &gradients)
+            })
+        }
+        Name::Itae | Name::OnePath => {
+            let mut network = itae(task)?.init(&device, &mut rng())?;
+            let x = batch::<5>(task, &device);
+            Box::new(move || {
+                let terms = FrameLoss::default().forward(network.forward(x.clone()), x.clone())?;
+                adam.step(&mut network.network.weight, &terms.loss.backward())
+            })
+        }
+        Name::Cae => {
+            let mut network = CaeConfig::new(channels, frame(task)?).init(&device, &mut rng())?;
+            let x = batch::<4>(task, &device);
+            Box::new(move || {
+                let gradients = mse(network.forward(x.clone()), x.clone())?.backward();
+                adam.step(&mut network.encoder.weight, &gradients)?;
+                adam.step(&mut network.decoder.weight, &gradients)
+            })
+        }
+        Name::Mle => {
+            let [mut encoder, mut decoder] = mle(task, &device)?;
+            let mut entropy = RenyiEntropy::new(Bandwidth::Median);
+            let x = batch::<4>(task, &device);
+            Box::new(move || {
+                let z = encoder.forward(x.clone());
+                let y = decoder.forward(z.clone());
+                let [n, latent, ..] = z.dims();
+                let terms = entropy.forward(z.reshape([n, latent]))?;
+                let loss = mse(y, x.clone())? + terms.loss.mul_scalar(ENTROPY_WEIGHT);
+                let gradients = loss.backward();
+                adam.step(&mut encoder.weight, &gradients)?;
+                adam.step(&mut decoder.weight, &gradients)
+            })
+        }
+    })
+}
+
+fn itae(task: &Task) -> Outcome<ItaeConfig> {
+    let (channels, size) = (task.channels, clip(task)?);
+    Ok(match task.network {
+        Name::OnePath => ItaeConfig::one_path(channels, size),
+        _ => ItaeConfig::new(channels, size),
+    })
+}
+
+/// Encoder and decoder of `mle` as `vadis-systems` has them.
+fn mle(task: &Task, device: &Device) -> Outcome<[Segment; 2]> {
+    let [encoder, decoder] = mle_plans(task.channels, frame(task)?)?;
+    Ok([Segment::new(&encoder, device, &mut rng()), Segment::new(&decoder, device, &mut rng())])
+}
+
+fn mle_plans(channels: usize, [h, w]: [usize; 2]) -> Result<[Plan; 2], PlanError> {
+    let (relu, extra) = (Activation::Relu, [1, 1]);
+    let shape = [64, h / 8, w / 8];
+    let features = shape.iter().product();
+    let encoder = Plan::new([channels, h, w])?
+        .layer("conv1", Layer::conv2d(channels, 16, 3, 2, relu))?
+        .layer("conv2", Layer::conv2d(16, 32, 3, 2, relu))?
+        .layer("conv3", Layer::conv2d(32, 64, 3, 2, relu))?
+        .layer("fc", Layer::linear(features, 256, Activation::None))?;
+    let decoder = Plan::new([256, 1, 1])?
+        .layer("fc", Layer::linear(256, features, relu))?
+        .layer("shape", Layer::Reshape { shape })?
+        .layer("deconv1", Layer::conv_transpose2d(64, 32, 3, 2, extra, relu))?
+        .layer("deconv2", Layer::conv_transpose2d(32, 16, 3, 2, extra, relu))?
+        .layer("deconv3", Layer::conv_transpose2d(16, channels, 3, 2, extra, Activation::Sigmoid))?;
+    Ok([encoder, decoder])
+}
+
+/// Adam over a network's parameters.
+#[derive(Default)]
+struct Adam {
+    optimiser: Optimiser,
+    states: HashMap<ParamId, OptimiserState>,
+}
+
+impl Adam {
+    fn step<const D: usize>(
+        &mut self,
+        parameter: &mut Param<Tensor<D>>,
+        gradients: &Gradients,
+    ) -> Outcome<()> {
+        let gradient = optim::gradient_of(parameter, gradients)?;
+        let len = parameter.val().dims().iter().product();
+        let state = self.states.entry(parameter.id).or_insert_with(|| self.optimiser.state(len));
+        Ok(self.optimiser.step(state, parameter, &gradient, Step::of(RATE))?)
+    }
+}
