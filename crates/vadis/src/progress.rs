@@ -15,6 +15,13 @@ pub struct Stage {
     began: Instant,
     line: Instant,
     quiet: bool,
+    part: Part,
+}
+
+/// What a stage is at, with a rate of its own: training ends with a look at what is usual, which is quicker.
+struct Part {
+    name: &'static str,
+    began: Instant,
 }
 
 impl Stage {
@@ -22,7 +29,20 @@ impl Stage {
     pub fn new(name: &str, total: Option<u64>, quiet: bool) -> Self {
         let watched = !quiet && std::io::stderr().is_terminal();
         let bar = watched.then(|| bar(name, total));
-        Self { bar, name: name.to_owned(), began: Instant::now(), line: Instant::now(), quiet }
+        let now = Instant::now();
+        let part = Part { name: "", began: now };
+        Self { bar, name: name.to_owned(), began: now, line: now, quiet, part }
+    }
+
+    /// From here on progress is that of `name`, a part of this stage.
+    pub fn enter(&mut self, name: &'static str) {
+        if self.part.name != name {
+            self.part = Part { name, began: Instant::now() };
+            if let Some(bar) = &self.bar {
+                bar.set_prefix(name);
+                bar.reset();
+            }
+        }
     }
 
     /// `done` of `total` units are done; `note` says how it goes.
@@ -36,11 +56,12 @@ impl Stage {
         } else if !self.quiet && self.line.elapsed() > LINE_EVERY {
             self.line = Instant::now();
             let of = total.map_or_else(String::new, |t| format!(" of {t}"));
-            let rate = done as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+            let rate = done as f64 / self.part.began.elapsed().as_secs_f64().max(1e-3);
             let left = total.filter(|_| rate > 0.0).map_or_else(String::new, |t| {
                 format!(", {:.0} s left", t.saturating_sub(done) as f64 / rate)
             });
-            tell(&format!("{}: {done}{of} ({rate:.1}/s{left}) {note}", self.name));
+            let name = if self.part.name.is_empty() { self.name.as_str() } else { self.part.name };
+            tell(&format!("{name}: {done}{of} ({rate:.1}/s{left}) {note}"));
         }
     }
 

@@ -142,7 +142,10 @@ impl Plan {
     ) -> Result<(Box<dyn Model>, Vec<LogRow>, Vec<String>, f64), Failure> {
         let checkpoint = folder.join("checkpoint.safetensors");
         let mut stage = Stage::new("training", None, output.quiet);
-        let mut progress = |p: Progress| stage.set(p.done, Some(p.total), &p.note);
+        let mut progress = |p: Progress| {
+            stage.enter(p.stage);
+            stage.set(p.done, Some(p.total), &p.note);
+        };
         let mut session = Session {
             seed: self.seed,
             device: vadis::systems::cpu_device(),
