@@ -147,7 +147,9 @@ impl Twin for Cae {
 /// Loads the twin's weights, does its step and its inference, and compares everything.
 fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
     let device = Device::flex().autodiff();
-    for (arithmetic, tolerance) in [(Arithmetic::Exact, 1e-4), (Arithmetic::Fast, 1e-3)] {
+    for (arithmetic, tolerance) in
+        [(Arithmetic::Exact, 1e-4), (Arithmetic::Careful, 1e-4), (Arithmetic::Fast, 1e-3)]
+    {
         let fixture = Fixture::read(name);
         let network = new(arithmetic, &device).load_state_dict(fixture.state.clone()).unwrap();
         let agree = |what: &str, ours: &[f32], least: f32| {

@@ -13,7 +13,7 @@ use vadis_nn::segment::{Activation, LoadError, NamedTensor, VolumeSegment};
 
 use common::{difference, noise, values};
 
-const EXACT: Options = Options { isa: None, exact: true };
+const EXACT: Options = Options { isa: None, exact: true, small_tiles: false };
 
 /// Every operation that a plan can have.
 fn plan() -> Plan {

@@ -48,7 +48,10 @@ fn main() -> Outcome<()> {
 /// One network and one measure, both sides run in turn.
 fn compare(task: &Task, options: &Options) -> Outcome<Row> {
     // The fastest variant is looked for in a process of its own: its memory is that of all variants.
-    let found = Side::peer(&options.python, task)?.variant.clone();
+    let found = match &task.variant {
+        Some(variant) => variant.clone(),
+        None => Side::peer(&options.python, task)?.variant.clone(),
+    };
     let task = &Task { variant: Some(found.clone()), ..task.clone() };
     let (mut ours, mut peer) = (Side::ours(task)?, Side::peer(&options.python, task)?);
     let [[ours_s, ours_processor_s], [peer_s, peer_processor_s]] =

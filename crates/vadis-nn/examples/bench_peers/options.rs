@@ -13,6 +13,7 @@ options:
   --runs N            timed runs of each side (7)
   --scale S           multiplies height and width (1)
   --threads N         threads of each side (what the machine has)
+  --variant V         PyTorch's variant, e.g. \"channels-last, eager\" (the fastest, looked for first)
   --no-compile        leave torch.compile out
   --no-single-thread  leave the comparison on one thread out
   --python PATH       a Python with PyTorch (python3)
@@ -26,6 +27,7 @@ pub(crate) struct Options {
     scale: f64,
     threads: usize,
     compile: bool,
+    variant: Option<String>,
     pub(crate) single_thread: bool,
     pub(crate) python: String,
     pub(crate) json: PathBuf,
@@ -41,6 +43,7 @@ impl Options {
             scale: 1.0,
             threads: std::thread::available_parallelism()?.get(),
             compile: true,
+            variant: None,
             single_thread: true,
             python: "python3".to_owned(),
             json: PathBuf::from("target/bench-peers.json"),
@@ -58,6 +61,7 @@ impl Options {
                 "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
                 "--scale" => options.scale = value()?.parse()?,
                 "--threads" => options.threads = value()?.parse()?,
+                "--variant" => options.variant = Some(value()?),
                 "--no-compile" => options.compile = false,
                 "--no-single-thread" => options.single_thread = false,
                 "--python" => options.python = value()?,
@@ -71,7 +75,10 @@ impl Options {
 
     pub(crate) fn tasks(&self) -> Vec<Task> {
         let task = |&network| {
-            let of = move |&measure| Task::new(network, measure, self.scale, self.threads, self.compile);
+            let of = move |&measure| {
+                let task = Task::new(network, measure, self.scale, self.threads, self.compile);
+                Task { variant: self.variant.clone(), ..task }
+            };
             self.measures.iter().map(of)
         };
         self.networks.iter().flat_map(task).collect()

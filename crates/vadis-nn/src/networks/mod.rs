@@ -34,13 +34,15 @@ pub enum Arithmetic {
     /// Fast convolution (Winograd) where it pays; errors up to some 1e-5 of a layer's largest value.
     #[default]
     Fast,
+    /// Fast convolution with small tiles: about as exact as plain sums.
+    Careful,
     /// Plain sums of products only.
     Exact,
 }
 
 impl Arithmetic {
     fn options(self) -> Options {
-        Options { exact: self == Self::Exact, ..Options::default() }
+        Options { exact: self == Self::Exact, small_tiles: self == Self::Careful, ..Options::default() }
     }
 }
 
