@@ -76,16 +76,13 @@ impl MleConfig {
         };
         match preset {
             Preset::Paper => paper,
-            // Chosen on inserted and synthetic anomalies, not by a benchmark's labels (docs/results/mle-validation.md).
-            // σ is of the order of the distances that latents reach by themselves; the median rule follows them down
-            // until only the background is rebuilt. The score is the worst patch against each pixel's usual error.
+            // Chosen on inserted and synthetic anomalies, not by a benchmark's labels: docs/results/mle-validation.md.
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 8192 },
                 epochs: 4,
                 min_steps: 200,
                 max_steps: 300,
-                ramp_steps: 100,
-                bandwidth: Bandwidth::Fixed(30.0),
+                ramp_steps: 200,
                 score: ScoreKind::StandardisedError,
                 ..paper
             },
