@@ -12,10 +12,27 @@ use vadis_kernels::volume::Scratch;
 use vadis_nn::networks::{
     Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig,
 };
-use vadis_nn::segment::{Activation, Layer, NamedTensor, Plan, Segment, StateDict, VolumeSegment};
+use vadis_nn::segment::{
+    Activation, Layer, LoadError, NamedTensor, Plan, Segment, StateDict, VolumeSegment, by_part, under,
+};
 use vadis_nn::weights::WeightFile;
 
 use common::{Fixture, difference, values};
+
+/// Encoder and decoder of MLE's autoencoder, as `vadis-systems` has them.
+struct Mle([Segment; 2]);
+
+impl StateDict for Mle {
+    fn state_dict(&self) -> Vec<NamedTensor> {
+        [under("encoder", &self.0[0]), under("decoder", &self.0[1])].concat()
+    }
+
+    fn load_state_dict(self, state: Vec<NamedTensor>) -> Result<Self, LoadError> {
+        let [encoder, decoder] = by_part(["encoder", "decoder"], state)?;
+        let [first, second] = self.0;
+        Ok(Self([first.load_named(encoder)?, second.load_named(decoder)?]))
+    }
+}
 
 /// MLE's autoencoder, with a loss that reaches the latents and the output.
 #[test]
@@ -36,15 +53,13 @@ fn mle_agrees_with_pytorch() {
         .and_then(|p| p.layer("deconv3", Layer::conv_transpose2d(8, 3, 3, 2, [0, 1], Activation::Sigmoid)))
         .unwrap();
     let device = Device::flex().autodiff();
-    let segment = |plan: &Plan, prefix: &str| {
-        let new = Segment::new(plan, &device, &mut ChaCha8Rng::seed_from_u64(0));
-        new.load_named(fixture.part(prefix)).unwrap()
-    };
-    let parts = [("encoder", segment(&encoder, "encoder")), ("decoder", segment(&decoder, "decoder"))];
+    let parts = [&encoder, &decoder].map(|plan| Segment::new(plan, &device, &mut rng()));
+    let network = Mle(parts).load_state_dict(fixture.state.clone()).unwrap();
+    let [encoder, decoder] = &network.0;
     for forward in [Segment::forward, Segment::forward_reference] {
         let x: Tensor<4> = fixture.tensor("x", &device).require_grad();
-        let z = forward(&parts[0].1, x.clone());
-        let y = forward(&parts[1].1, z.clone());
+        let z = forward(encoder, x.clone());
+        let y = forward(decoder, z.clone());
         assert!(difference(&values(z.clone()), fixture.values("z")) < 1e-5);
         assert!(difference(&values(y.clone()), fixture.values("y")) < 1e-5);
         let target = x.clone().detach().neg().add_scalar(1.0);
@@ -55,7 +70,7 @@ fn mle_agrees_with_pytorch() {
         let gradients = loss.backward();
         let dx = values(x.grad(&gradients).unwrap());
         assert!(difference(&dx, fixture.values("grad.x")) < 1e-4);
-        for (prefix, segment) in &parts {
+        for (prefix, segment) in [("encoder", encoder), ("decoder", decoder)] {
             let flat = values(segment.weight.val().grad(&gradients).unwrap());
             for (name, _, place) in segment.plan().views() {
                 let worst = difference(&flat[place], fixture.values(&format!("grad.{prefix}.{name}")));
@@ -63,6 +78,7 @@ fn mle_agrees_with_pytorch() {
             }
         }
     }
+    assert_saves_as_pytorch("mle", network);
 }
 
 /// A network as the fixtures know it.

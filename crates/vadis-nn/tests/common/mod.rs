@@ -48,15 +48,6 @@ impl Fixture {
         Self { state, tensors: load(format!("{network}.safetensors")) }
     }
 
-    /// The part of the state whose names begin with `prefix` and a dot, without them.
-    pub(crate) fn part(&self, prefix: &str) -> Vec<NamedTensor> {
-        let strip = |t: &NamedTensor| {
-            let name = t.name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned();
-            Some(NamedTensor { name, ..t.clone() })
-        };
-        self.state.iter().filter_map(strip).collect()
-    }
-
     pub(crate) fn values(&self, name: &str) -> &[f32] {
         &self.tensors[name].1
     }
