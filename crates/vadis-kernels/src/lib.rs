@@ -6,6 +6,8 @@
 //! runs for it, `linear` a matrix product, and [`Network`] runs a [`Plan`] with them. Images are
 //! kept channels-last with a border of zeros, so that no kernel tests for an edge.
 //!
+//! [`volume`] has the networks over clips, with kernels and a layout of their own.
+//!
 //! Each output element is summed in an order that depends on the plan alone: results have the same
 //! bits for any batch size and any number of threads.
 
