@@ -41,6 +41,7 @@ fn main() -> Outcome<()> {
         rows.push(compare(&task, &options)?);
         report::write(&options.json, &rows)?;
     }
+    report::write(&options.json, &rows)?;
     println!("{}", report::table(&rows));
     Ok(())
 }

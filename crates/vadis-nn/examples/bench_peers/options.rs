@@ -18,7 +18,8 @@ options:
   --no-single-thread  leave the comparison on one thread out
   --python PATH       a Python with PyTorch (python3)
   --json PATH         where the result goes (target/bench-peers.json; a picture beside it)
-  --keep              keep the rows of that file that are not measured again";
+  --keep              keep the rows of that file that are not measured again
+  --redraw            measure nothing: print and draw what the file has";
 
 pub(crate) struct Options {
     networks: Vec<Name>,
@@ -67,6 +68,10 @@ impl Options {
                 "--python" => options.python = value()?,
                 "--json" => options.json = value()?.into(),
                 "--keep" => options.keep = true,
+                "--redraw" => {
+                    options.networks.clear();
+                    options.keep = true;
+                }
                 other => return Err(format!("unknown option {other}\n{USAGE}").into()),
             }
         }

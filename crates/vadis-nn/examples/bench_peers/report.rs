@@ -89,11 +89,15 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Two bars for each row: how many times faster than PyTorch, by the clock and by processor time.
+/// Two bars for each row: how many times faster than PyTorch, by the clock and by processor time. With one
+/// thread they are the same on a quiet machine, and on another only the second means anything.
 fn picture(rows: &[Row]) -> Result<String, std::fmt::Error> {
     const LEFT: f64 = 150.0;
     const ROW: f64 = 34.0;
-    let ratios = |row: &Row| [(row.ratio, "#2a7f62"), (row.processor_ratio(), "#7d93b5")];
+    let ratios = |row: &Row| {
+        let by_clock = (row.threads > 1).then_some((row.ratio, "#2a7f62"));
+        by_clock.into_iter().chain([(row.processor_ratio(), "#7d93b5")])
+    };
     let longest = rows.iter().flat_map(ratios).map(|(ratio, _)| ratio).fold(1.0, f64::max).ceil();
     let scale = 420.0 / longest;
     let (height, bottom) = (46.0 + ROW * rows.len() as f64, 30.0 + ROW * rows.len() as f64);
@@ -108,7 +112,7 @@ fn picture(rows: &[Row]) -> Result<String, std::fmt::Error> {
         let label = format!("{} {}", row.network, row.measure);
         let (x, y) = (LEFT - 8.0, top + 18.0);
         writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{label}</text>")?;
-        for (bar, (ratio, colour)) in ratios(row).into_iter().enumerate() {
+        for (bar, (ratio, colour)) in ratios(row).enumerate() {
             let (y, width) = (top + 14.0 * bar as f64, ratio * scale);
             writeln!(
                 svg,
