@@ -1,6 +1,6 @@
 //! The matrix product of one transform point: a small tile of sums in registers.
 //!
-//! out[m][l] (+)= Σ over runs, Σ_k a[run.a + m·ROW + ⌊k / BLOCK⌋·block + (k mod BLOCK)·TERM] · b[run.b + k·width + l]
+//! `out[m][l] (+)= Σ over runs, Σ_k a[run.a + m·ROW + ⌊k / BLOCK⌋·block + (k mod BLOCK)·TERM] · b[run.b + k·width + l]`
 //!
 //! A run is one chain of fused multiply-adds from zero, and the runs are added in their order, however
 //! the tile is cut into registers. Short runs are more exact: errors grow with a chain's partial sums.
