@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use vadis_kernels::{Frozen, Network, Plan, SizeError, Workspace};
 
 use super::fast::{self, Engine, Kernels, Trained};
-use super::named::{LoadError, NamedTensor, flat_values, flatten, named, with_values};
+use super::named::{LoadError, NamedTensor, flat_parameter, flat_values, flatten, named, with_values};
 use super::reference;
 
 /// A plan and its network.
@@ -60,11 +60,9 @@ impl Segment {
     /// A segment with PyTorch's default initialisation: weights and biases uniform in
     /// ±1/√(fan in), which is Kaiming's uniform rule with a = √5 (He et al. 2015, Eq. 10).
     pub fn new(plan: &Plan, device: &Device, rng: &mut impl Rng) -> Self {
-        let data = TensorData::new(initial_values(plan, rng), [plan.parameter_count()]);
-        let value = Tensor::<1>::from_data(data, device);
-        let value = if device.is_autodiff() { value.require_grad() } else { value };
         let kernels = Images { plan: plan.clone(), network: Network::new(plan) };
-        Self { weight: Param::initialized(ParamId::new(), value), engine: Arc::new(Engine::new(kernels)) }
+        let weight = flat_parameter(initial_values(plan, rng), device);
+        Self { weight, engine: Arc::new(Engine::new(kernels)) }
     }
 
     /// The plan.

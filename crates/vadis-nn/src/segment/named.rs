@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use burn::module::Param;
-use burn::tensor::{Tensor, TensorData};
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
 use thiserror::Error;
 
 /// A named parameter or running statistic in PyTorch's layout.
@@ -99,6 +99,14 @@ pub(super) fn flatten(
 /// The values of a flat tensor.
 pub(super) fn flat_values(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
+}
+
+/// A new parameter with these values, tracked where the device has autodiff.
+pub(super) fn flat_parameter(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
+    let shape = [values.len()];
+    let value = Tensor::<1>::from_data(TensorData::new(values, shape), device);
+    let value = if device.is_autodiff() { value.require_grad() } else { value };
+    Param::initialized(ParamId::new(), value)
 }
 
 /// The parameter with other values and the same identity, so that an optimiser's state still belongs

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use burn::module::{Module, Param, ParamId, RunningState};
+use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use vadis_kernels::volume::{Frozen, Network, Operation, Options, Plan, RunError, Scratch, View, Workspace};
 
 use super::fast::{self, Engine, Kernels, Trained};
-use super::named::{self, LoadError, NamedTensor, flat_values, flatten, named, with_values};
+use super::named::{self, LoadError, NamedTensor, flat_parameter, flat_values, flatten, named, with_values};
 use super::volume_reference;
 
 impl Kernels<5> for Network {
@@ -60,14 +60,11 @@ impl VolumeSegment {
     /// A segment with PyTorch's default initialisation: convolutions uniform in ±1/√(fan in), norms the
     /// identity, running means 0 and variances 1.
     pub fn new(plan: &Plan, options: Options, device: &Device, rng: &mut impl Rng) -> Self {
-        let values = initial_values(plan, rng);
-        let weight = Tensor::<1>::from_data(TensorData::new(values, [plan.parameter_count()]), device);
-        let weight = if device.is_autodiff() { weight.require_grad() } else { weight };
         let mut running = plan.initial_buffers();
         running.resize(plan.buffer_count() + plan.buffers().len() / 2, 0.0);
         let shape = [running.len()];
         Self {
-            weight: Param::initialized(ParamId::new(), weight),
+            weight: flat_parameter(initial_values(plan, rng), device),
             running: RunningState::new(Tensor::from_data(TensorData::new(running, shape), device)),
             engine: Arc::new(Engine::new(Network::new(plan, options))),
         }
