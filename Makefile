@@ -16,7 +16,7 @@ endif
 export DEMO_PRESET FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint deny fuzz bench bench-peers clean
+.PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -33,6 +33,9 @@ demo: build ## scan an hour of real footage, or a synthetic scene, and write a r
 # Everything uses the release profile, so that the big dependencies are built once.
 test: setup ## run all tests
 	cargo test --release --locked --workspace
+
+test-gpu: setup ## the networks against PyTorch on the GPU, or on Mesa's software Vulkan where there is none
+	@scripts/test-gpu
 
 lint: setup ## check formatting, clippy's lints, the documentation and the scripts
 	cargo fmt --all --check

@@ -52,7 +52,7 @@ fn mle_agrees_with_pytorch() {
         .and_then(|p| p.layer("deconv2", Layer::conv_transpose2d(16, 8, 3, 2, [0, 0], relu)))
         .and_then(|p| p.layer("deconv3", Layer::conv_transpose2d(8, 3, 3, 2, [0, 1], Activation::Sigmoid)))
         .unwrap();
-    let device = Device::flex().autodiff();
+    let device = common::device().autodiff();
     let parts = [&encoder, &decoder].map(|plan| Segment::new(plan, &device, &mut rng()));
     let network = Mle(parts).load_state_dict(fixture.state.clone()).unwrap();
     let [encoder, decoder] = &network.0;
@@ -162,7 +162,7 @@ impl Twin for Cae {
 
 /// Loads the twin's weights, does its step and its inference, and compares everything.
 fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
-    let device = Device::flex().autodiff();
+    let device = common::device().autodiff();
     for (arithmetic, tolerance) in
         [(Arithmetic::Exact, 1e-4), (Arithmetic::Careful, 1e-4), (Arithmetic::Fast, 1e-3)]
     {
@@ -201,7 +201,7 @@ fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
                 agree(&format!("after.{prefix}{name}"), &values, 0.0);
             }
         }
-        let x = fixture.clips("x", &Device::flex());
+        let x = fixture.clips("x", &common::device());
         let (clips, valid) = (values(x.clone()), network.clone().valid());
         agree("inference", &values(valid.run(x).0), 0.0);
         let whole = network.infer(&clips, 2);

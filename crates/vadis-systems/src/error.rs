@@ -17,6 +17,14 @@ pub enum SystemError {
         /// Those there are.
         known: String,
     },
+    /// No device has this name, or this build cannot use it.
+    #[error("there is no device `{name}` in this build; there are: {known}")]
+    UnknownDevice {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
     /// A setting that does not exist or cannot have the value.
     #[error("setting `{key}`: {reason}")]
     Setting {

@@ -9,6 +9,7 @@
 //! takes frames as they arrive and gives each frame's score once it is determined, [`Model::delay`] frames
 //! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
 
+mod device;
 mod error;
 mod frames;
 pub mod mle;
@@ -24,6 +25,8 @@ mod store;
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame, Mask};
 
+pub use burn::tensor::Device;
+pub use device::{cpu_device, device, devices};
 pub use error::SystemError;
 pub use model_file::{ModelInfo, load_model, parse_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
@@ -161,11 +164,6 @@ pub struct Scored {
 pub struct Scene {
     /// Pixels, at the input format's size, that must not count.
     pub ignore: Option<Mask>,
-}
-
-/// The processor, where networks run by default.
-pub fn cpu_device() -> burn::tensor::Device {
-    burn::tensor::Device::flex()
 }
 
 /// Every method there is, in the order they are listed to a user.

@@ -9,6 +9,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 
+/// Where networks are checked against PyTorch: the processor, or the GPU of a build for one (`make test-gpu`).
+pub(crate) fn device() -> Device {
+    #[cfg(feature = "wgpu")]
+    return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    #[cfg(not(feature = "wgpu"))]
+    Device::flex()
+}
+
 /// A tensor's values, the last axis running fastest.
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()

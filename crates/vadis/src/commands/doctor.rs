@@ -9,15 +9,17 @@ pub(super) fn run(output: &Output<'_>) -> Result<(), Failure> {
     let ffmpeg = ffmpeg_version();
     let features = machine::cpu_features();
     let cpu = machine::cpu_name().unwrap_or_else(|| "unknown".to_owned());
+    let devices = vadis::systems::devices();
     let threads = rayon::current_num_threads();
     let shown = match &ffmpeg {
         Ok(version) => format!("ok       {version}"),
         Err(error) => format!("MISSING  {error}"),
     };
     let text = format!(
-        "vadis     ok       {}\nffmpeg    {shown}\nprocessor ok       {cpu}, {threads} threads, {}\ndevices   ok       cpu",
+        "vadis     ok       {}\nffmpeg    {shown}\nprocessor ok       {cpu}, {threads} threads, {}\ndevices   ok       {}",
         env!("CARGO_PKG_VERSION"),
         if features.is_empty() { "portable kernels".to_owned() } else { features.join(" ") },
+        devices.join(" "),
     );
     let json = serde_json::json!({
         "vadis": env!("CARGO_PKG_VERSION"),
@@ -25,7 +27,7 @@ pub(super) fn run(output: &Output<'_>) -> Result<(), Failure> {
         "cpu": cpu,
         "threads": threads,
         "features": features,
-        "devices": ["cpu"],
+        "devices": devices,
     });
     output.result(&text, &json)?;
     ffmpeg.map(|_| ()).map_err(|error| {

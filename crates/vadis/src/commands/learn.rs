@@ -6,7 +6,8 @@ use vadis::eval::run::{TrainingRow, TrainingWriter};
 use vadis::progress::Stage;
 use vadis::stages::{Gathered, Opened, gather};
 use vadis::systems::{
-    Configured, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method, save_model,
+    Configured, Device, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method,
+    save_model,
 };
 use vadis::video::{ClockDetector, Mask, Zone, zone};
 use vadis::{Failure, machine};
@@ -23,6 +24,7 @@ pub(super) struct Plan {
     preset: Preset,
     seed: u64,
     resume: bool,
+    device: Device,
     zones: Vec<Zone>,
 }
 
@@ -39,12 +41,10 @@ pub(super) struct Learnt {
 impl Plan {
     /// Validates the arguments before any work.
     pub(super) fn new(system: &str, args: &SystemArgs) -> Result<Self, Failure> {
-        if args.device != "cpu" {
-            return Err(Failure::Usage {
-                what: format!("--device {}: this build of vadis has only `cpu`", args.device),
-                hint: Some("`vadis doctor` lists the devices".to_owned()),
-            });
-        }
+        let device = vadis::systems::device(&args.device).map_err(|e| Failure::Usage {
+            what: format!("--device: {e}"),
+            hint: Some("`vadis doctor` lists the devices".to_owned()),
+        })?;
         let preset = match args.preset {
             PresetArg::Paper => Preset::Paper,
             PresetArg::Cpu => Preset::Cpu,
@@ -61,6 +61,7 @@ impl Plan {
             preset,
             seed: args.seed,
             resume: args.resume,
+            device,
             zones,
         })
     }
@@ -148,7 +149,7 @@ impl Plan {
         };
         let mut session = Session {
             seed: self.seed,
-            device: vadis::systems::cpu_device(),
+            device: self.device.clone(),
             ignore: self.ignored(sources, input)?,
             checkpoint: Some(checkpoint.clone()),
             resume: self.resume,

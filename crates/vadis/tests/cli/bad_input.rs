@@ -32,7 +32,7 @@ fn wrong_usage_is_exit_code_2() {
         (&["--threads", "0"], "--threads must be"),
         (&["--threads", "many"], "--threads"),
         (&["--preset", "huge"], "possible values: paper, cpu, tiny"),
-        (&["--device", "cuda:0"], "has only `cpu`"),
+        (&["--device", "cuda:0"], "no device `cuda:0`"),
         (&["--resume", "--force"], "cannot be used with"),
         (&["--no-such-option"], "--no-such-option"),
     ];
