@@ -14,12 +14,18 @@
 mod activation;
 mod conv;
 mod elementwise;
+mod images;
 mod linear;
+mod linear_stage;
 mod matrix;
 mod memory;
 mod network;
 mod plan;
+mod planar;
+mod shared;
 mod tile;
+mod transpose;
+mod vector;
 pub mod volume;
 
 pub use activation::{Activation, exp};

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::kernel::{PANEL, Row, Run};
 use super::layout::Layout;
 use super::pass::{activate_row, add_moments};
-use super::shared::Shared;
 use super::taps::{Axis, Tap, Window};
+use crate::shared::Shared;
 use crate::tile::LANES;
 use crate::{Activation, Isa};
 

@@ -9,9 +9,9 @@ use super::direct::Finish;
 use super::kernel::{Row, Run};
 use super::layout::Layout;
 use super::pass::{activate_row, overlap_add};
-use super::shared::Shared;
 use super::taps::{Axis, Window};
 use crate::Isa;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// A convolution at stride 1, or a phased one, to packed lanes.

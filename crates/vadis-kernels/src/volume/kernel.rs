@@ -6,9 +6,10 @@
 #![allow(unsafe_code)]
 
 use crate::Isa;
+use crate::tile::LANES;
 #[cfg(target_arch = "x86_64")]
-use crate::tile::x86::Pair;
-use crate::tile::{LANES, Scalars, Vector};
+use crate::vector::x86::Pair;
+use crate::vector::{Scalars, Vector};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m512;
 
@@ -131,7 +132,7 @@ unsafe fn row_tile<V: Vector, const M: usize, const N: usize, const A: usize>(
                 for (m, acc) in acc.iter_mut().enumerate() {
                     let scalar = *a.add(m * a_step);
                     for (sum, &lane) in acc.iter_mut().zip(&lanes) {
-                        *sum = sum.fma(scalar, lane);
+                        *sum = sum.fma(V::splat(scalar), lane);
                     }
                 }
             };
@@ -317,7 +318,7 @@ unsafe fn correlate_tile<V: Vector, const M: usize, const N: usize>(
                 for (m, acc) in acc.iter_mut().enumerate() {
                     let scalar = *a.add(m);
                     for (sum, &lane) in acc.iter_mut().zip(&lanes) {
-                        *sum = sum.fma(scalar, lane);
+                        *sum = sum.fma(V::splat(scalar), lane);
                     }
                 }
             };

@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::blocked::Blocked;
-use super::shared::Shared;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// Most channels that are kept without padding to sixteen.

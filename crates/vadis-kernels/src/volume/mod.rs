@@ -15,7 +15,6 @@ mod pass;
 mod plan;
 mod pool;
 mod select;
-mod shared;
 mod taps;
 mod weights;
 mod winograd;

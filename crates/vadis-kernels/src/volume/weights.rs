@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::kernel::{Correlation, Run, WIDE, even_pieces};
 use super::layout::Layout;
-use super::shared::Shared;
 use super::taps::Window;
 use crate::Isa;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// Tasks that a gradient should be cut into.

@@ -22,7 +22,6 @@ mod strip;
 mod tests;
 mod tiles;
 mod transform;
-mod vector;
 
 use std::ops::Range;
 

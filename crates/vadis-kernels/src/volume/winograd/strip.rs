@@ -10,8 +10,8 @@ use super::pack::PANEL;
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, RowOf, ToPixels, ToPoints};
 use super::transform::{Axis, Input, Output};
-use super::vector::dispatch;
 use super::{Strip, Winograd, point_pitch, tile_rows};
+use crate::vector::dispatch;
 
 /// Most products in one chain of sums.
 const RUN: usize = 256;

@@ -1,0 +1,72 @@
+//! A fully connected layer of a network, over the whole batch.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::elementwise::{activate, add, times_derivative};
+use crate::linear::{Matrix, Panels, Scalars, Vectors, product};
+use crate::network::Saved;
+use crate::{Activation, Isa};
+
+/// A fully connected layer; weight `[output][input]`.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearStage {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) activation: Activation,
+    pub(crate) weight: Range<usize>,
+    pub(crate) bias: Range<usize>,
+}
+
+impl LinearStage {
+    pub(crate) fn pack(&self, isa: Isa, parameter: &[f32]) -> Panels {
+        let matrix = Matrix::Columns { values: &parameter[self.weight.clone()], terms: self.input };
+        Panels::new(isa, matrix, self.input, self.output)
+    }
+
+    /// The weights as they lie in the parameter, for a single use.
+    pub(crate) fn vectors<'a>(&self, parameter: &'a [f32]) -> Vectors<'a> {
+        Vectors::columns(&parameter[self.weight.clone()], self.input, self.output)
+    }
+
+    pub(crate) fn forward(&self, isa: Isa, parameter: &[f32], weight: Vectors<'_>, x: &[f32], y: &mut [f32]) {
+        let bias = &parameter[self.bias.clone()];
+        product(isa, Scalars::Rows(x), weight, y, |row, columns| {
+            add(isa, row, &bias[columns]);
+            activate(isa, self.activation, row);
+        });
+    }
+
+    pub(crate) fn backward(
+        &self,
+        isa: Isa,
+        parameter: &[f32],
+        saved: &Saved<'_>,
+        mut dy: Cow<'_, [f32]>,
+        wanted: bool,
+        gradient: &mut [f32],
+    ) -> Vec<f32> {
+        let batch = dy.len() / self.output;
+        if self.activation != Activation::None {
+            dy.to_mut()
+                .par_chunks_mut(self.output)
+                .zip(saved.output.par_chunks(self.output))
+                .for_each(|(dy, y)| times_derivative(isa, self.activation, dy, y));
+        }
+        // dW[o][i] = Σ_n dy[n][o] · x[n][i]
+        let vectors = Vectors::terms(saved.input, batch, self.input);
+        product(isa, Scalars::Terms(&dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
+        let bias = &mut gradient[self.bias.clone()];
+        dy.chunks_exact(self.output).for_each(|dy| add(isa, bias, dy));
+        if !wanted {
+            return Vec::new();
+        }
+        // dx[n][i] = Σ_o dy[n][o] · W[o][i]
+        let vectors = Vectors::terms(&parameter[self.weight.clone()], self.output, self.input);
+        let mut dx = vec![0.0; batch * self.input];
+        product(isa, Scalars::Rows(&dy), vectors, &mut dx, |_, _| {});
+        dx
+    }
+}
