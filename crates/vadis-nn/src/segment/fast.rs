@@ -17,7 +17,7 @@ const IDLE: usize = 2;
 
 /// A compiled plan whose tensors have `D` axes, the first of them the batch. `None` where a slice does
 /// not have the length that the plan and the batch call for.
-pub(super) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
+pub(crate) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
     /// What the backward pass needs of the forward one.
     type Workspace: Default + Send + 'static;
 
@@ -42,14 +42,14 @@ pub(super) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
 }
 
 /// Output and batch statistics of a forward pass in training.
-pub(super) struct Trained {
-    pub(super) output: Vec<f32>,
-    pub(super) statistics: Vec<f32>,
+pub(crate) struct Trained {
+    pub(crate) output: Vec<f32>,
+    pub(crate) statistics: Vec<f32>,
 }
 
 /// A compiled plan with the memory of its training steps.
-pub(super) struct Engine<K, W> {
-    pub(super) kernels: K,
+pub(crate) struct Engine<K, W> {
+    pub(crate) kernels: K,
     idle: Mutex<Vec<W>>,
 }
 
@@ -60,7 +60,7 @@ impl<K: Debug, W> Debug for Engine<K, W> {
 }
 
 impl<K, W: Default> Engine<K, W> {
-    pub(super) fn new(kernels: K) -> Self {
+    pub(crate) fn new(kernels: K) -> Self {
         Self { kernels, idle: Mutex::default() }
     }
 
@@ -87,7 +87,7 @@ impl<K, W: Default> Drop for Lease<K, W> {
 
 /// Runs the segment in evaluation where both tensors live on `flex` as 32-bit floats without autodiff;
 /// `None` elsewhere. `x` has the plan's shape.
-pub(super) fn evaluate<K: Kernels<D>, const D: usize>(
+pub(crate) fn evaluate<K: Kernels<D>, const D: usize>(
     engine: &Engine<K, K::Workspace>,
     weight: Tensor<1>,
     buffers: &[f32],
@@ -102,7 +102,7 @@ pub(super) fn evaluate<K: Kernels<D>, const D: usize>(
 
 /// Runs the segment in training where both tensors live on `flex` as 32-bit floats, tracked or not;
 /// `None` elsewhere. Output, and the statistics of the batch. `x` has the plan's shape.
-pub(super) fn train<K: Kernels<D>, const D: usize>(
+pub(crate) fn train<K: Kernels<D>, const D: usize>(
     engine: &Arc<Engine<K, K::Workspace>>,
     weight: Tensor<1>,
     x: Tensor<D>,
