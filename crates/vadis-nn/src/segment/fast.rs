@@ -96,7 +96,8 @@ pub(crate) fn evaluate<K: Kernels<D>, const D: usize>(
     let batch = x.dims()[0];
     let weight = weight.try_into_primitive::<Flex>().ok()?.to_contiguous();
     let x = x.try_into_primitive::<Flex>().ok()?.to_contiguous();
-    let y = engine.kernels.evaluate(weight.as_slice()?, buffers, x.as_slice()?, batch)?;
+    let (weight, x) = (weight.as_slice()?, x.as_slice()?);
+    let y = in_pool(|| engine.kernels.evaluate(weight, buffers, x, batch))?;
     Some(Tensor::from_primitive::<Flex>(primitive(y, engine.kernels.output_shape(batch))))
 }
 
@@ -116,7 +117,7 @@ pub(crate) fn train<K: Kernels<D>, const D: usize>(
         let x = x.primitive().to_contiguous();
         let (weight, x) = (values.as_slice()?, x.as_slice()?);
         let workspace = lease.workspace.get_mut().unwrap_or_else(PoisonError::into_inner);
-        engine.kernels.train(weight, x, shape[0], workspace)?
+        in_pool(|| engine.kernels.train(weight, x, shape[0], workspace))?
     };
     let y = primitive(output, engine.kernels.output_shape(shape[0]));
     let prepared = SegmentBackward::<K, D>::default().prepare::<NoCheckpointing>([x.node(), weight.node()]);
@@ -128,6 +129,12 @@ pub(crate) fn train<K: Kernels<D>, const D: usize>(
         OpsKind::UnTracked(prepared) => prepared.finish(y),
     };
     Some((Tensor::from_primitive::<Autodiff<Flex>>(y), statistics))
+}
+
+/// Runs `work` on a thread of the pool, so that what it does in parallel starts there: from any other thread,
+/// each start is a hand-over that takes longer than a small kernel.
+pub(crate) fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
@@ -176,9 +183,9 @@ impl<K: Kernels<D>, const D: usize> Backward<Flex, 2> for SegmentBackward<K, D> 
         let Saved { lease, weight, shape } = ops.state;
         let mut workspace = lease.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         let slices = weight.as_slice::<f32>().zip(dy.as_slice::<f32>());
-        let gradients = slices.and_then(|(weight, dy)| {
-            lease.engine.kernels.backward(weight, &mut workspace, dy, node_x.is_some())
-        });
+        let (kernels, workspace, want_input) = (&lease.engine.kernels, &mut *workspace, node_x.is_some());
+        let gradients =
+            slices.and_then(|(weight, dy)| in_pool(|| kernels.backward(weight, workspace, dy, want_input)));
         let (input, parameter) =
             gradients.expect("burn gives the output's gradient in the output's shape and type, once");
         if let Some((node, dx)) = node_x.zip(input) {

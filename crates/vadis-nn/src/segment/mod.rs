@@ -21,6 +21,6 @@ pub use vadis_kernels::{
 };
 pub use volume::VolumeSegment;
 
-pub(crate) use fast::{Engine, Kernels, Trained, evaluate, train};
+pub(crate) use fast::{Engine, Kernels, Trained, evaluate, in_pool, train};
 pub(crate) use named::{flat_parameter, flat_values, flatten, named, with_values};
 pub(crate) use volume::initial_values;

@@ -5,6 +5,7 @@ use vadis_kernels::volume::Scratch;
 use super::levels::FrozenFlow;
 use super::likelihood;
 use crate::NnError;
+use crate::segment::in_pool;
 
 /// [`Glow`](super::Glow) packed for inference on the CPU: a sample's result has the same bits whatever the batch
 /// and the threads.
@@ -34,8 +35,10 @@ impl FrozenGlow {
     pub fn nll(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
         self.check(x, batch)?;
         let dimensions = self.dimensions();
-        let samples = x.chunks_exact(dimensions).map(|x| self.flow.run(x, scratch));
-        samples.map(|sample| Ok(likelihood::of_sample(&sample?, dimensions))).collect()
+        in_pool(|| {
+            let samples = x.chunks_exact(dimensions).map(|x| self.flow.run(x, scratch));
+            samples.map(|sample| Ok(likelihood::of_sample(&sample?, dimensions))).collect()
+        })
     }
 
     /// As [`FrozenGlow::nll`], with the maps that show where it comes from.
@@ -46,7 +49,7 @@ impl FrozenGlow {
         self.check(x, batch)?;
         let (mut nll, mut map) = (Vec::with_capacity(batch), Vec::new());
         for x in x.chunks_exact(self.dimensions()) {
-            let sample = self.flow.run(x, scratch)?;
+            let sample = in_pool(|| self.flow.run(x, scratch))?;
             nll.push(likelihood::of_sample(&sample, self.dimensions()));
             map.extend(likelihood::map_of(&sample, self.channels, self.size));
         }
