@@ -10,7 +10,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use vadis_kernels::volume::Scratch;
 use vadis_nn::NnError;
 use vadis_nn::networks::{Arithmetic, Glow, GlowConfig};
 use vadis_nn::optim::{Optimiser, Step, gradient_of};
@@ -67,7 +66,7 @@ fn glow_agrees_with_pytorch() {
         let x = values(fixture.tensor::<4>("x", &Device::flex()));
         let valid = network.clone().valid();
         agree("inference", values(valid.nll(fixture.tensor("x", &Device::flex()))));
-        agree("inference", network.frozen().unwrap().nll(&x, 3, &mut Scratch::new()).unwrap());
+        agree("inference", network.frozen().unwrap().nll(&x, 3).unwrap());
         assert_saves_as_pytorch("glow", network);
     }
 }
@@ -243,12 +242,11 @@ fn a_score_depends_neither_on_the_batch_nor_on_the_threads() {
     let network = unsettled(config.init(&device, &mut rng()).unwrap());
     let frozen = network.frozen().unwrap();
     let x = values(noise([3, 2, 20, 28], &Device::flex()));
-    let whole = frozen.map(&x, 3, &mut Scratch::new()).unwrap();
-    let mut scratch = Scratch::new();
+    let whole = frozen.map(&x, 3).unwrap();
     for (index, x) in x.chunks(2 * 20 * 28).enumerate() {
-        let one = frozen.map(x, 1, &mut scratch).unwrap();
+        let one = frozen.map(x, 1).unwrap();
         assert_eq!((one.nll[0], &one.map[..]), (whole.nll[index], &whole.map[index * 560..][..560]));
-        assert_eq!(frozen.nll(x, 1, &mut scratch).unwrap(), one.nll);
+        assert_eq!(frozen.nll(x, 1).unwrap(), one.nll);
         let mean = one.map.iter().map(|&v| f64::from(v)).sum::<f64>() / 560.0;
         assert!((mean - f64::from(one.nll[0])).abs() < 1e-6);
     }
@@ -258,14 +256,14 @@ fn a_score_depends_neither_on_the_batch_nor_on_the_threads() {
     };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| (frozen.map(&x, 3, &mut Scratch::new()).unwrap(), gradient()))
+        pool.install(|| (frozen.map(&x, 3).unwrap(), gradient()))
     };
     let (likelihoods, gradient) = run(1);
     assert_eq!(likelihoods, whole);
     assert!(run(3) == (likelihoods, gradient));
-    assert!(frozen.nll(&x[1..], 3, &mut scratch).is_err());
-    assert!(frozen.nll(&[], usize::MAX, &mut scratch).is_err());
-    assert!(frozen.nll(&[], 0, &mut scratch).unwrap().is_empty());
+    assert!(frozen.nll(&x[1..], 3).is_err());
+    assert!(frozen.nll(&[], usize::MAX).is_err());
+    assert!(frozen.nll(&[], 0).unwrap().is_empty());
 }
 
 /// Smooth maps: their likelihood must rise far above that of what ActNorm alone knows.

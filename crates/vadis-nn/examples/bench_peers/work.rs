@@ -115,8 +115,8 @@ fn inference(task: &Task) -> Outcome<Run> {
         }
         Name::Glow | Name::GlowSmall | Name::GlowFrames => {
             let network = flow(task)?.init(&device, &mut rng())?.frozen()?;
-            let (x, mut scratch) = (values::<4>(task)?, Default::default());
-            Box::new(move || network.nll(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+            let x = values::<4>(task)?;
+            Box::new(move || network.nll(&x, batch).map(drop).map_err(Into::into))
         }
         Name::Mle => {
             let [encoder, decoder] = mle(task, &device)?;

@@ -1,8 +1,9 @@
 //! The flow as it scores.
 
+use rayon::prelude::*;
 use vadis_kernels::volume::Scratch;
 
-use super::levels::FrozenFlow;
+use super::levels::{FrozenFlow, Sample};
 use super::likelihood;
 use crate::NnError;
 use crate::segment::in_pool;
@@ -28,32 +29,37 @@ pub struct Likelihoods {
 
 impl FrozenGlow {
     /// Negative log-likelihood of each of `batch` samples `[batch, channels, height, width]`, in nats per
-    /// dimension. Memory in `scratch` is used again from call to call.
+    /// dimension. The samples share the threads: many at a time are faster than one by one.
     ///
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
-    pub fn nll(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
-        self.check(x, batch)?;
-        let dimensions = self.dimensions();
-        in_pool(|| {
-            let samples = x.chunks_exact(dimensions).map(|x| self.flow.run(x, scratch));
-            samples.map(|sample| Ok(likelihood::of_sample(&sample?, dimensions))).collect()
-        })
+    pub fn nll(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, NnError> {
+        self.each(x, batch, |sample| likelihood::of_sample(sample, self.dimensions()))
     }
 
     /// As [`FrozenGlow::nll`], with the maps that show where it comes from.
     ///
     /// # Errors
     /// As [`FrozenGlow::nll`].
-    pub fn map(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Likelihoods, NnError> {
+    pub fn map(&self, x: &[f32], batch: usize) -> Result<Likelihoods, NnError> {
+        let samples = self.each(x, batch, |sample| {
+            let map = likelihood::map_of(sample, self.channels, self.size);
+            (likelihood::of_sample(sample, self.dimensions()), map)
+        })?;
+        let (nll, maps): (Vec<f32>, Vec<Vec<f32>>) = samples.into_iter().unzip();
+        Ok(Likelihoods { nll, map: maps.concat() })
+    }
+
+    /// What `of` makes of each sample's latents.
+    fn each<T: Send>(
+        &self,
+        x: &[f32],
+        batch: usize,
+        of: impl Fn(&Sample) -> T + Sync,
+    ) -> Result<Vec<T>, NnError> {
         self.check(x, batch)?;
-        let (mut nll, mut map) = (Vec::with_capacity(batch), Vec::new());
-        for x in x.chunks_exact(self.dimensions()) {
-            let sample = in_pool(|| self.flow.run(x, scratch))?;
-            nll.push(likelihood::of_sample(&sample, self.dimensions()));
-            map.extend(likelihood::map_of(&sample, self.channels, self.size));
-        }
-        Ok(Likelihoods { nll, map })
+        let run = |scratch: &mut Scratch, x: &[f32]| Ok(of(&self.flow.run(x, scratch)?));
+        in_pool(|| x.par_chunks_exact(self.dimensions()).map_init(Scratch::new, run).collect())
     }
 
     fn dimensions(&self) -> usize {
