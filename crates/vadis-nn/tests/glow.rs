@@ -167,7 +167,7 @@ fn the_log_determinant_is_that_of_the_jacobian() {
                     z.reshape([len])
                 })
                 .collect();
-            let gradients = Tensor::cat(flat, 0).slice([row..row + 1]).backward();
+            let gradients = Tensor::cat(flat, 0).narrow(0, row, 1).backward();
             let gradient = values(x.grad(&gradients).unwrap());
             (0..dimensions).for_each(|column| jacobian[(row, column)] = f64::from(gradient[column]));
         }
