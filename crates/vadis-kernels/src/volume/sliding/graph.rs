@@ -59,37 +59,44 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn new(networks: &[Frozen]) -> Result<Self, RunError> {
-        let mut nodes: Vec<Node> = Vec::new();
+        let mut graph = Self { nodes: Vec::new(), output: 0 };
         let mut patterns = Patterns::default();
-        let mut output: Option<(usize, &Plan)> = None;
+        let mut before: Option<&Frozen> = None;
         for (network, frozen) in networks.iter().enumerate() {
-            let &[out] = &frozen.outputs[..] else {
-                return Err(RunError::Outputs { got: frozen.outputs.len() });
-            };
-            let (plan, first) = (&frozen.network.plan, nodes.len());
-            let before = match output {
-                Some((node, before)) => {
-                    let written = before.nodes()[nodes[node].index].shape;
-                    fits(written, plan.input())?;
-                    vec![node]
-                }
-                None => Vec::new(),
-            };
-            for (index, node) in plan.nodes().iter().enumerate() {
-                let inputs = match index {
-                    0 => before.clone(),
-                    _ => node.inputs.iter().map(|input| first + input).collect(),
-                };
-                let reads = |t: usize| reads(plan, index, &inputs, t);
-                let reads: Vec<Vec<Read>> = (0..node.shape[1]).map(reads).collect();
-                let label = |(t, reads): (usize, &Vec<Read>)| patterns.label(&nodes, t, reads);
-                let labels = reads.iter().enumerate().map(label).collect();
-                nodes.push(Node { network, index, inputs, reads, labels, flops: flops(plan, index) });
+            let output = output_of(frozen)?;
+            if let Some(before) = before {
+                fits(before.network.plan.nodes()[output_of(before)?].shape, frozen.network.plan.input())?;
             }
-            output = Some((first + out, plan));
+            let first = graph.nodes.len();
+            graph.append(network, &frozen.network.plan, &mut patterns);
+            graph.output = first + output;
+            before = Some(frozen);
         }
-        let (output, _) = output.ok_or(RunError::Outputs { got: 0 })?;
-        Ok(Self { nodes, output })
+        if networks.is_empty() { Err(RunError::Outputs { got: 0 }) } else { Ok(graph) }
+    }
+
+    /// Appends a network that reads the output so far.
+    fn append(&mut self, network: usize, plan: &Plan, patterns: &mut Patterns) {
+        let first = self.nodes.len();
+        for (index, node) in plan.nodes().iter().enumerate() {
+            let inputs = match (index, network) {
+                (0, 0) => Vec::new(),
+                (0, _) => vec![self.output],
+                _ => node.inputs.iter().map(|input| first + input).collect(),
+            };
+            let reads: Vec<Vec<Read>> = (0..node.shape[1]).map(|t| reads(plan, index, &inputs, t)).collect();
+            let label = |(t, reads): (usize, &Vec<Read>)| patterns.label(&self.nodes, t, reads);
+            let labels = reads.iter().enumerate().map(label).collect();
+            self.nodes.push(Node { network, index, inputs, reads, labels, flops: flops(plan, index) });
+        }
+    }
+}
+
+/// The one node that a network was frozen for.
+fn output_of(frozen: &Frozen) -> Result<usize, RunError> {
+    match frozen.outputs[..] {
+        [output] => Ok(output),
+        _ => Err(RunError::Outputs { got: frozen.outputs.len() }),
     }
 }
 
@@ -143,8 +150,12 @@ fn flops(plan: &Plan, index: usize) -> f64 {
 /// so that the same sums of later frames have the same pattern.
 #[derive(Default)]
 struct Patterns {
-    known: HashMap<(usize, Vec<(usize, usize, Option<isize>)>), usize>,
+    known: HashMap<(usize, Vec<Relative>), usize>,
 }
+
+/// A slice that is read: its tap, its pattern, and how much later its first frame is than that of the
+/// slice that reads it.
+type Relative = (usize, usize, Option<isize>);
 
 impl Patterns {
     /// The label of slice `t` of the next node.
@@ -160,7 +171,7 @@ impl Patterns {
         Label { pattern: self.of(nodes.len(), labels.map(relative).collect()), origin }
     }
 
-    fn of(&mut self, node: usize, reads: Vec<(usize, usize, Option<isize>)>) -> usize {
+    fn of(&mut self, node: usize, reads: Vec<Relative>) -> usize {
         let next = self.known.len();
         *self.known.entry((node, reads)).or_insert(next)
     }
