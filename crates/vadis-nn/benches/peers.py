@@ -2,6 +2,8 @@
 
     python peers.py '{"network": "ae3d", "measure": "training", "size": [16, 256, 256], ...}'
 
+A `sliding` run is that of one window: what PyTorch spends on each frame of a stream.
+
 Finds the fastest of default and channels-last layout, eager and compiled (`variant` names one to
 take instead), says which on a line of JSON, and then answers each line on stdin with one on stdout:
 `run` with the elapsed and the processor's seconds of one run, `peak` with a number of MiB. Needs what

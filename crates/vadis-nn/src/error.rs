@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vadis_kernels::volume::RunError;
 
 /// An error of this crate.
 #[derive(Debug, Error)]
@@ -89,4 +90,10 @@ pub enum NnError {
         /// The system's word.
         source: std::io::Error,
     },
+}
+
+impl From<RunError> for NnError {
+    fn from(error: RunError) -> Self {
+        Self::Tensor(error.to_string())
+    }
 }

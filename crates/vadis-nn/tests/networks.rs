@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use vadis_kernels::volume::Scratch;
 use vadis_nn::networks::{
-    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig,
+    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig, Sliding,
 };
 use vadis_nn::segment::{
     Activation, Layer, LoadError, NamedTensor, Plan, Segment, StateDict, VolumeSegment, by_part, under,
@@ -308,4 +308,47 @@ fn itae_gives_the_features_of_both_paths() {
     assert_eq!(features.shapes(), [[16, 2, 3, 4], [2, 8, 3, 4]]);
     let values = features.run(fixture.values("x"), 2, &mut Scratch::default()).unwrap();
     assert_eq!(values.iter().map(Vec::len).collect::<Vec<_>>(), [2 * 16 * 24, 2 * 2 * 96]);
+}
+
+/// Streams a video with `push` and compares each frame with that of its whole window.
+fn check_sliding(mut sliding: Sliding, shape: [usize; 4], wanted: usize, whole: impl Fn(&[f32]) -> Vec<f32>) {
+    let [channels, time, height, width] = shape;
+    let plane = height * width;
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    let frame = |i: usize| (0..channels * plane).map(|j| value(i * 7919 + j)).collect::<Vec<f32>>();
+    // The second shot is too short for a window, the third begins anew.
+    for (first, frames) in [(0, time + 10), (1000, time - 1), (2000, time + 2)] {
+        let shot: Vec<Vec<f32>> = (first..first + frames).map(frame).collect();
+        sliding.reset();
+        for (i, frame) in shot.iter().enumerate() {
+            let got = sliding.push(frame).unwrap();
+            let Some(start) = (i + 1).checked_sub(time) else {
+                assert_eq!(got, None);
+                continue;
+            };
+            let window = &shot[start..=i];
+            let planes = |c: usize| window.iter().flat_map(move |frame| &frame[c * plane..][..plane]);
+            let y = whole(&(0..channels).flat_map(planes).copied().collect::<Vec<f32>>());
+            let wanted = |c: usize| &y[(c * time + wanted) * plane..][..plane];
+            assert_eq!(got, Some((0..channels).flat_map(wanted).copied().collect()), "frame {i}");
+        }
+    }
+    assert!(sliding.push(&[0.0]).is_err());
+}
+
+#[test]
+fn streams_have_the_bits_of_whole_windows() {
+    let (device, shape) = (Device::flex(), [3, 16, 20, 24]);
+    let [channels, size @ ..] = shape;
+    let small = Ae3dConfig { width: 0.25, ..Ae3dConfig::new(channels, size) };
+    let ae3d = small.init(&device, &mut rng()).unwrap();
+    let whole = |x: &[f32]| ae3d.infer(x, 1);
+    check_sliding(ae3d.frozen().unwrap().sliding(8).unwrap(), shape, 8, whole);
+    assert!(ae3d.frozen().unwrap().sliding(16).is_err());
+    let config = MemAeConfig { network: small, slots: 60, shrink: 0.02, entropy_weight: 0.0 };
+    let memae = config.init(&device, &mut rng()).unwrap();
+    check_sliding(memae.frozen().unwrap().sliding(8).unwrap(), shape, 8, |x| memae.infer(x, 1));
+    let config = ItaeConfig { width: 0.25, ..ItaeConfig::new(channels, size) };
+    let itae = config.init(&device, &mut rng()).unwrap();
+    check_sliding(itae.frozen().unwrap().sliding(15).unwrap(), shape, 15, |x| itae.infer(x, 1));
 }

@@ -15,9 +15,12 @@ mod pass;
 mod plan;
 mod pool;
 mod select;
+mod slices;
+mod sliding;
 mod taps;
 mod weights;
 mod winograd;
 
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
+pub use sliding::{SlidingWindow, Work};

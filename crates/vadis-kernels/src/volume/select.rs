@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::layout::Layout;
 use super::pass::{Pooled, maximum, unpool};
+use super::plan::Operation;
 use crate::Isa;
 use crate::elementwise::add;
 use crate::tile::LANES;
@@ -16,6 +17,23 @@ use crate::tile::LANES;
 pub(crate) struct Batch<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) values: &'a [f32],
+    /// The slot of each slice, if they are not in their order.
+    pub(crate) slots: Option<&'a [usize]>,
+}
+
+/// What is written: a batch, or some slices of a clip.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) layout: &'a Layout,
+    /// The slice that is written to each slot, if they are not all of them in their order.
+    pub(crate) times: Option<&'a [Option<usize>]>,
+}
+
+impl Target<'_> {
+    /// The slice that is written to a slot.
+    fn time(&self, slot: usize) -> Option<usize> {
+        self.times.map_or(Some(slot), |times| times[slot])
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -24,7 +42,7 @@ impl<'a> Batch<'a> {
     }
 
     fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [f32] {
-        let row = self.layout.row(block, t, y);
+        let row = self.layout.row(block, self.slots.map_or(t, |slots| slots[t]), y);
         let start = clip * self.layout.len();
         &self.values[start + row.start..start + row.end]
     }
@@ -41,10 +59,17 @@ struct Place {
 
 /// Calls `f` with each row, its margins cleared, and its place.
 fn rows(layout: &Layout, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
-    let [time, height, _] = layout.shape;
+    rows_of(&Target { layout, times: None }, values, f);
+}
+
+/// As [`rows`], of the slices to be written.
+fn rows_of(target: &Target<'_>, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
+    let layout = target.layout;
+    let (slots, height) = (layout.slots, layout.shape[1]);
     values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
         let (clip, rest) = (index / layout.rows(), index % layout.rows());
-        let place = Place { clip, block: rest / (time * height), t: rest / height % time, y: rest % height };
+        let Some(t) = target.time(rest / height % slots) else { return };
+        let place = Place { clip, block: rest / (slots * height), t, y: rest % height };
         layout.clear_margins(row);
         f(place, &mut row[layout.inside()]);
     });
@@ -64,9 +89,9 @@ impl Pool {
         (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
     }
 
-    pub(crate) fn forward(self, isa: Isa, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+    fn forward(self, isa: Isa, input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
         let [st, sy, sx] = self.stride;
-        rows(layout, output, |Place { clip, block, t, y }, row| {
+        rows_of(target, output, |Place { clip, block, t, y }, row| {
             for (index, [dt, dy, dx]) in self.offsets().enumerate() {
                 let values = &input.row_of(clip, block, t * st + dt, y * sy + dy)[dx * LANES..];
                 if index == 0 {
@@ -113,10 +138,29 @@ impl Pool {
     }
 }
 
+/// Computes a node that is neither the input nor a convolution.
+pub(crate) fn forward(
+    operation: &Operation,
+    isa: Isa,
+    inputs: &[Batch<'_>],
+    target: &Target<'_>,
+    output: &mut [f32],
+) {
+    match *operation {
+        Operation::MaxPool { kernel, stride } => {
+            Pool { kernel, stride }.forward(isa, inputs[0], target, output);
+        }
+        Operation::Upsample { factor } => upsample(factor, inputs[0], target, output),
+        Operation::Concat => concat(inputs, target, output),
+        Operation::Sample { step } => sample(step, inputs[0], target, output),
+        Operation::Input | Operation::Conv(_) => unreachable!("these go their own way"),
+    }
+}
+
 /// Repeats each value `factor` times on each axis.
-pub(crate) fn upsample(factor: [usize; 3], input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+fn upsample(factor: [usize; 3], input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
     let [ft, fy, fx] = factor;
-    rows(layout, output, |Place { clip, block, t, y }, row| {
+    rows_of(target, output, |Place { clip, block, t, y }, row| {
         let from = input.row_of(clip, block, t / ft, y / fy);
         for (values, from) in row.chunks_exact_mut(fx * LANES).zip(from.chunks_exact(LANES)) {
             values.chunks_exact_mut(LANES).for_each(|value| value.copy_from_slice(from));
@@ -148,8 +192,8 @@ pub(crate) fn upsample_backward(
 }
 
 /// Joins along the channels.
-pub(crate) fn concat(inputs: &[Batch<'_>], layout: &Layout, output: &mut [f32]) {
-    rows(layout, output, |place, row| {
+fn concat(inputs: &[Batch<'_>], target: &Target<'_>, output: &mut [f32]) {
+    rows_of(target, output, |place, row| {
         row.fill(0.0);
         let mut first = 0;
         for input in inputs {
@@ -215,8 +259,8 @@ pub(crate) fn concat_backward(
 }
 
 /// Frames 0, `step`, 2·`step`, …
-pub(crate) fn sample(step: usize, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
-    rows(layout, output, |Place { clip, block, t, y }, row| {
+fn sample(step: usize, input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
+    rows_of(target, output, |Place { clip, block, t, y }, row| {
         row.copy_from_slice(input.row_of(clip, block, t * step, y));
     });
 }

@@ -5,6 +5,7 @@
 mod bits;
 mod plans;
 mod reference;
+mod sliding;
 
 use proptest::prelude::*;
 use reference::{Norms, double, noise, products, size};

@@ -93,6 +93,17 @@ pub(crate) enum Measure {
     Inference,
     /// Forward, the system's loss, backward, Adam.
     Training,
+    /// Scoring a stream frame by frame by windows that slide by one: the time of a frame. The peer runs a
+    /// whole window for each.
+    Sliding,
+}
+
+impl Measure {
+    /// The frames that our side does in a run: as many as the temporal strides of the networks multiply
+    /// to, after which the same work comes again.
+    pub(crate) fn frames(self) -> usize {
+        if self == Self::Sliding { 8 } else { 1 }
+    }
 }
 
 impl fmt::Display for Measure {
@@ -100,6 +111,7 @@ impl fmt::Display for Measure {
         f.write_str(match self {
             Self::Inference => "inference",
             Self::Training => "training",
+            Self::Sliding => "sliding",
         })
     }
 }
@@ -135,5 +147,10 @@ impl Task {
         let batch = batches[usize::from(measure == Measure::Training)];
         let flow = network.flow();
         Self { network, measure, channels, size, batch, threads, flow, compile, variant: None }
+    }
+
+    /// Whether it can be measured: images do not slide.
+    pub(crate) fn makes_sense(&self) -> bool {
+        self.measure != Measure::Sliding || self.size.len() == 3
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn answer(task: &Task) -> Outcome<()> {
     let mut run = match task.measure {
         Measure::Inference => inference(task)?,
         Measure::Training => training(task)?,
+        Measure::Sliding => sliding(task)?,
     };
     let mut output = std::io::stdout();
     writeln!(output, "{}", json!({ "variant": "vadis" }))?;
@@ -37,7 +38,8 @@ pub(crate) fn answer(task: &Task) -> Outcome<()> {
             "run" => {
                 let (start, processor) = (Instant::now(), processor_s()?);
                 run()?;
-                json!([start.elapsed().as_secs_f64(), processor_s()? - processor])
+                let times = [start.elapsed().as_secs_f64(), processor_s()? - processor];
+                json!(times.map(|time| time / task.measure.frames() as f64))
             }
             "peak" => json!(peak_mib()?),
             other => return Err(format!("unknown question `{other}`").into()),
@@ -125,6 +127,29 @@ fn inference(task: &Task) -> Outcome<Run> {
             Box::new(move || decoder.run(&encoder.run(&x, batch)?, batch).map(drop).map_err(Into::into))
         }
     })
+}
+
+/// A stream in which the first window, where everything is new, is long past.
+fn sliding(task: &Task) -> Outcome<Run> {
+    let (device, channels, size) = (Device::flex(), task.channels, clip(task)?);
+    let wanted = size[0] / 2;
+    let mut network = match task.network {
+        Name::Ae3d => Ae3dConfig::new(channels, size).init(&device, &mut rng())?.frozen()?.sliding(wanted)?,
+        Name::MemAe => {
+            MemAeConfig::new(channels, size).init(&device, &mut rng())?.frozen()?.sliding(wanted)?
+        }
+        Name::Itae | Name::OnePath => itae(task)?.init(&device, &mut rng())?.frozen()?.sliding(wanted)?,
+        Name::Cae | Name::Mle => return Err("images do not slide".into()),
+    };
+    let values = values::<5>(task)?;
+    let frames: Vec<Vec<f32>> = values.chunks_exact(values.len() / size[0]).map(<[f32]>::to_vec).collect();
+    let mut stream = frames.into_iter().cycle();
+    let mut push = move |count: usize| -> Outcome<()> {
+        stream.by_ref().take(count).try_for_each(|frame| Ok(network.push(&frame).map(drop)?))
+    };
+    push(size[0] + 3 * task.measure.frames())?;
+    let frames = task.measure.frames();
+    Ok(Box::new(move || push(frames)))
 }
 
 fn training(task: &Task) -> Outcome<Run> {

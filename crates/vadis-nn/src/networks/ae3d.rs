@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
-use super::{Arithmetic, LEAKY, check_width, does_not_fit, does_not_run, scaled};
+use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
 
@@ -110,7 +110,7 @@ impl Ae3d {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenAe3d, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(does_not_run);
+        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
         Ok(FrozenAe3d { encoder: frozen(&self.encoder)?, decoder: frozen(&self.decoder)? })
     }
 }
@@ -145,6 +145,14 @@ impl FrozenAe3d {
         let z = output(&self.encoder, x, batch, first)?;
         output(&self.decoder, &z, batch, second)
     }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        Sliding::new(&[self.encoder.clone(), self.decoder.clone()], None, wanted)
+    }
 }
 
 /// The one output that `frozen` has.
@@ -154,6 +162,6 @@ pub(super) fn output(
     batch: usize,
     scratch: &mut Scratch,
 ) -> Result<Vec<f32>, NnError> {
-    let mut outputs = frozen.run(x, batch, scratch).map_err(does_not_run)?;
+    let mut outputs = frozen.run(x, batch, scratch).map_err(NnError::from)?;
     Ok(outputs.pop().unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
 use super::ae3d::output;
-use super::{Arithmetic, check_width, does_not_fit, does_not_run, scaled};
+use super::{Arithmetic, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
 
@@ -127,7 +127,7 @@ impl Cae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenCae, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(does_not_run);
+        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
         Ok(FrozenCae { encoder: frozen(&self.encoder)?, decoder: frozen(&self.decoder)? })
     }
 }

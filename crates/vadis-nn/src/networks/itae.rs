@@ -14,7 +14,7 @@ use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
 use super::ae3d::output;
-use super::{Arithmetic, LEAKY, check_width, does_not_fit, does_not_run, scaled};
+use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment};
 
@@ -143,7 +143,7 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenItae, NnError> {
-        Ok(FrozenItae { network: self.network.frozen().map_err(does_not_run)? })
+        Ok(FrozenItae { network: self.network.frozen().map_err(NnError::from)? })
     }
 
     /// The encoders alone, packed for inference: what the flows are trained on.
@@ -154,7 +154,7 @@ impl Itae {
         let plan = self.network.plan();
         let nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
         let shapes = nodes.iter().filter_map(|name| Some(plan.nodes()[plan.find(name)?].shape)).collect();
-        Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(does_not_run)? })
+        Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(NnError::from)? })
     }
 }
 
@@ -183,6 +183,14 @@ impl FrozenItae {
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
         output(&self.network, x, batch, scratch)
     }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        Sliding::new(std::slice::from_ref(&self.network), None, wanted)
+    }
 }
 
 /// The encoders of [`Itae`] as they score.
@@ -204,6 +212,6 @@ impl FrozenItaeFeatures {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<Vec<f32>>, NnError> {
-        self.encoders.run(x, batch, scratch).map_err(does_not_run)
+        self.encoders.run(x, batch, scratch).map_err(NnError::from)
     }
 }

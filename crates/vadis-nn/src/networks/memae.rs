@@ -1,5 +1,7 @@
 //! MemAE (Gong et al., ICCV 2019): the 3-D autoencoder with a memory between encoder and decoder.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
@@ -8,7 +10,7 @@ use vadis_kernels::volume::{Frozen, Scratch};
 
 use super::ae3d::output;
 use super::memory::{FrozenMemory, Memory};
-use super::{Ae3d, Ae3dConfig, does_not_run};
+use super::{Ae3d, Ae3dConfig, Sliding};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
 
@@ -87,9 +89,9 @@ impl MemAe {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenMemAe, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(does_not_run);
+        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
         let (encoder, decoder) = (frozen(&self.encoder)?, frozen(&self.decoder)?);
-        Ok(FrozenMemAe { encoder, memory: self.memory.frozen()?, decoder })
+        Ok(FrozenMemAe { encoder, memory: Arc::new(self.memory.frozen()?), decoder })
     }
 }
 
@@ -113,7 +115,7 @@ impl StateDict for MemAe {
 #[derive(Debug)]
 pub struct FrozenMemAe {
     encoder: Frozen,
-    memory: FrozenMemory,
+    memory: Arc<FrozenMemory>,
     decoder: Frozen,
 }
 
@@ -127,5 +129,14 @@ impl FrozenMemAe {
         let [first, second] = scratch;
         let z = self.memory.run(&output(&self.encoder, x, batch, first)?, batch)?;
         output(&self.decoder, &z, batch, second)
+    }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        let networks = [self.encoder.clone(), self.decoder.clone()];
+        Sliding::new(&networks, Some(Arc::clone(&self.memory)), wanted)
     }
 }
