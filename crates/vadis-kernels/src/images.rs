@@ -1,6 +1,7 @@
 //! A chain of convolutions of a network, image by image.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -13,8 +14,6 @@ use crate::{Activation, Isa, Layer, Step};
 /// Shares into which a batch's weight gradient is cut. A constant, so that sums have the same bits
 /// for any number of threads.
 const SHARES: usize = 32;
-/// Fewest images of a task of inference, which has an arena of its own.
-const INFERENCE_IMAGES: usize = 4;
 
 /// A chain of convolutions and transposed convolutions.
 #[derive(Clone, Debug)]
@@ -172,11 +171,22 @@ impl ImageStage {
         );
     }
 
-    pub(crate) fn infer(&self, isa: Isa, parameter: &[f32], packed: &[Vec<f32>], x: &[f32], y: &mut [f32]) {
+    pub(crate) fn infer(
+        &self,
+        isa: Isa,
+        parameter: &[f32],
+        packed: &[Vec<f32>],
+        x: &[f32],
+        memory: &Pool,
+        y: &mut [f32],
+    ) {
         let images = x.par_chunks(self.input).zip(y.par_chunks_mut(self.output));
-        images.with_min_len(INFERENCE_IMAGES).for_each_init(
-            || (vec![0.0; self.arena_len], Vec::new()),
-            |(arena, scratch), (x, y)| self.image_forward(isa, parameter, packed, x, arena, scratch, y),
+        images.for_each_init(
+            || memory.lease(self.arena_len),
+            |lease, (x, y)| {
+                let Memory { arena, scratch } = &mut lease.memory;
+                self.image_forward(isa, parameter, packed, x, arena, scratch, y);
+            },
         );
     }
 
@@ -339,4 +349,36 @@ fn places(images: &[Image]) -> (Vec<Range<usize>>, usize) {
         })
         .collect();
     (places, end)
+}
+
+/// One image's memory in a stage.
+#[derive(Debug, Default)]
+struct Memory {
+    arena: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+/// The memory of a stage's tasks in inference.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Mutex<Vec<Memory>>);
+
+impl Pool {
+    /// Memory that goes back when it is no longer used.
+    fn lease(&self, arena_len: usize) -> Lease<'_> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        memory.arena.resize(arena_len, 0.0);
+        Lease { memory, pool: self }
+    }
+}
+
+struct Lease<'a> {
+    memory: Memory,
+    pool: &'a Pool,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    }
 }

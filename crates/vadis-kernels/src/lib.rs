@@ -31,6 +31,6 @@ pub mod volume;
 pub use activation::{Activation, exp};
 pub use matrix::{multiply, multiply_transposed};
 pub use memory::keep_freed_memory;
-pub use network::{Frozen, Gradients, Network, SizeError, Workspace};
+pub use network::{Frozen, Gradients, Network, Scratch, SizeError, Workspace};
 pub use plan::{Layer, Plan, PlanError, Reason, Step};
 pub use tile::Isa;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::conv::Image;
-use crate::images::ImageStage;
+use crate::images::{ImageStage, Pool};
 use crate::linear::{Panels, Vectors};
 use crate::linear_stage::LinearStage;
 use crate::{Activation, Isa, Layer, Plan, Step};
@@ -187,37 +187,80 @@ impl Network {
 }
 
 impl Frozen {
-    /// Runs the layers on `x` = `[batch][channels][height][width]`. An image's result has the same
+    /// As [`Frozen::run_into`], with memory of its own.
+    ///
+    /// # Errors
+    /// `x` has another length than the plan and `batch` say.
+    pub fn run(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, SizeError> {
+        let mut y = Vec::new();
+        self.run_into(x, batch, &mut Scratch::default(), &mut y)?;
+        Ok(y)
+    }
+
+    /// Runs the layers on `x` = `[batch][channels][height][width]` and leaves the output in `y`, which
+    /// takes its length; fastest if it has that already. An image's result has the same
     /// bits whatever the batch and the number of threads, and the same as [`Network::forward`]'s.
     /// Memory beyond input and output is that of 256 images between stages, and of one image a thread
     /// within them.
     ///
     /// # Errors
     /// `x` has another length than the plan and `batch` say.
-    pub fn run(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, SizeError> {
+    pub fn run_into(
+        &self,
+        x: &[f32],
+        batch: usize,
+        scratch: &mut Scratch,
+        y: &mut Vec<f32>,
+    ) -> Result<(), SizeError> {
         let Network { input, output, stages, .. } = &self.network;
         check("input", batch * input, x.len())?;
+        y.resize(batch * output, 0.0);
         if stages.is_empty() {
-            return Ok(x.to_vec());
+            y.copy_from_slice(x);
+            return Ok(());
         }
-        let mut y = vec![0.0; batch * output];
+        scratch.fit(stages);
         let chunks = x.chunks(INFERENCE_BATCH * input).zip(y.chunks_mut(INFERENCE_BATCH * output));
-        chunks.for_each(|(x, y)| self.run_chunk(x, y));
-        Ok(y)
+        chunks.for_each(|(x, y)| self.run_chunk(x, scratch, y));
+        Ok(())
     }
 
-    fn run_chunk(&self, x: &[f32], y: &mut [f32]) {
+    fn run_chunk(&self, x: &[f32], scratch: &mut Scratch, y: &mut [f32]) {
         let Network { input, stages, isa, .. } = &self.network;
         let batch = x.len() / input;
-        let mut x = Cow::Borrowed(x);
+        let Scratch { memory, edges, .. } = scratch;
         for (index, (stage, packed)) in stages.iter().zip(&self.packed).enumerate() {
-            if index + 1 == stages.len() {
-                stage.infer(*isa, &self.parameter, packed, &x, y);
+            let (before, after) = edges.split_at_mut(index);
+            let x = before.last().map_or(x, |edge| &edge[..]);
+            let y = if index + 1 == stages.len() {
+                &mut *y
             } else {
-                let mut between = vec![0.0; batch * stage.output_len()];
-                stage.infer(*isa, &self.parameter, packed, &x, &mut between);
-                x = Cow::Owned(between);
-            }
+                after[0].resize(batch * stage.output_len(), 0.0);
+                &mut after[0]
+            };
+            stage.infer(*isa, &self.parameter, packed, x, &memory[index], y);
+        }
+    }
+}
+
+/// Memory of a frozen network's run. Reuse it from run to run.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// For each stage the images in its arenas.
+    layout: Vec<Vec<Image>>,
+    memory: Vec<Pool>,
+    /// What each stage but the last writes.
+    edges: Vec<Vec<f32>>,
+}
+
+impl Scratch {
+    /// Another network's scratch starts anew.
+    fn fit(&mut self, stages: &[Stage]) {
+        let layout: Vec<_> = stages.iter().map(|stage| stage.images().to_vec()).collect();
+        if self.layout != layout {
+            *self = Self { layout, ..Self::default() };
+            self.memory.resize_with(stages.len(), Pool::default);
+            self.edges.resize_with(stages.len(), Vec::new);
         }
     }
 }
@@ -310,9 +353,11 @@ impl Stage {
         }
     }
 
-    fn infer(&self, isa: Isa, parameter: &[f32], packed: &Packed, x: &[f32], y: &mut [f32]) {
+    fn infer(&self, isa: Isa, parameter: &[f32], packed: &Packed, x: &[f32], memory: &Pool, y: &mut [f32]) {
         match (self, packed) {
-            (Self::Images(stage), Packed::Images(packed)) => stage.infer(isa, parameter, packed, x, y),
+            (Self::Images(stage), Packed::Images(packed)) => {
+                stage.infer(isa, parameter, packed, x, memory, y);
+            }
             (Self::Linear(stage), Packed::Linear(packed)) => {
                 stage.forward(isa, parameter, Vectors::Packed(packed), x, y);
             }
