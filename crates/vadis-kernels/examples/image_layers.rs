@@ -1,8 +1,8 @@
 //! Times the layers of the `mle` autoencoder one by one: forward, weight gradient, input gradient.
 //!
-//!     RAYON_NUM_THREADS=1 cargo run --release -p vadis-kernels --example image_layers -- [channels] [runs]
+//!     RAYON_NUM_THREADS=1 cargo run --release -p vadis-kernels --example image_layers -- [channels] [runs] [layer]
 //!
-//! Prints milliseconds and GFLOP/s of the processor's time (Linux), medians over batches of 256.
+//! Prints milliseconds and GFLOP/s of the processor's time (Linux), the best of some batches of 256.
 #![allow(clippy::print_stdout, reason = "its output")]
 
 use vadis_kernels::{Activation, Isa, Layer, Network, Plan, Scratch, Workspace};
@@ -21,7 +21,7 @@ fn now() -> f64 {
     tasks.filter_map(ran).sum::<f64>() * 1e-9
 }
 
-fn median(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+fn best(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
     let mut times = Vec::new();
     for _ in 0..runs {
@@ -29,8 +29,7 @@ fn median(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
         work()?;
         times.push(now() - start);
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok(times.into_iter().fold(f64::INFINITY, f64::min))
 }
 
 /// Multiply-adds of one image.
@@ -44,6 +43,9 @@ fn products(layer: &Layer, input: [usize; 3], output: [usize; 3]) -> usize {
 }
 
 fn measure(name: &str, input: [usize; 3], layer: &Layer, runs: usize) -> Result<()> {
+    if std::env::args().nth(3).is_some_and(|only| only != name) {
+        return Ok(());
+    }
     let plan = Plan::new(input)?.layer(name, layer.clone())?;
     let network = Network::with_isa(&plan, Isa::detect());
     let values = |n: usize| (0..n).map(|i| (i * 7919 % 1013) as f32 / 1013.0 - 0.5).collect::<Vec<f32>>();
@@ -54,9 +56,9 @@ fn measure(name: &str, input: [usize; 3], layer: &Layer, runs: usize) -> Result<
     let mut workspace = Workspace::new();
     network.forward(&parameter, &x, BATCH, &mut workspace)?;
     let (mut scratch, mut y) = (Scratch::default(), Vec::new());
-    let forward = median(runs, || frozen.run_into(&x, BATCH, &mut scratch, &mut y).map_err(Into::into))?;
+    let forward = best(runs, || frozen.run_into(&x, BATCH, &mut scratch, &mut y).map_err(Into::into))?;
     let backward = |input: bool| {
-        median(runs, || network.backward(&parameter, &workspace, &dy, input).map(drop).map_err(Into::into))
+        best(runs, || network.backward(&parameter, &workspace, &dy, input).map(drop).map_err(Into::into))
     };
     let (weight, both) = (backward(false)?, backward(true)?);
     let work = 2e-9 * (BATCH * products(layer, input, plan.output())) as f64;
@@ -70,7 +72,7 @@ fn measure(name: &str, input: [usize; 3], layer: &Layer, runs: usize) -> Result<
 
 fn main() -> Result<()> {
     vadis_kernels::keep_freed_memory();
-    let mut arguments = std::env::args().skip(1).map(|a| a.parse::<usize>());
+    let mut arguments = std::env::args().skip(1).take(2).map(|a| a.parse::<usize>());
     let channels = arguments.next().transpose()?.unwrap_or(3);
     let runs = arguments.next().transpose()?.unwrap_or(9);
     let (relu, extra) = (Activation::Relu, [1, 1]);

@@ -22,6 +22,7 @@ mod memory;
 mod network;
 mod plan;
 mod planar;
+mod pool;
 mod shared;
 mod tile;
 mod transpose;

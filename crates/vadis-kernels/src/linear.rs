@@ -9,15 +9,15 @@ use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
 use crate::transpose::{Pitch, transpose};
 
-/// Most rows that one task computes.
-const TASK_ROWS: usize = 10 * ROWS;
+/// Most rows that one task computes, and fewest if there are threads without a task.
+const TASK_ROWS: [usize; 2] = [20 * ROWS, 5 * ROWS];
 /// Terms summed in one go: a tile's scalars of them stay in the first-level cache.
 const TERMS: usize = 512;
 /// Elements of a task's panels, which stay in the second-level cache.
 const TASK_PANELS: usize = 4 * TERMS * WIDTH;
 /// Elements from one row to the next of a tile's scalars: no power of two, whose rows would share a set
 /// of the cache.
-const PITCH: usize = TERMS + LANES;
+pub(crate) const PITCH: usize = TERMS + LANES;
 /// Most panels of a task.
 const MOST_PANELS: usize = 16;
 
@@ -137,7 +137,11 @@ pub(crate) fn product(
     let output = Shared::new(output);
     let width = (TASK_PANELS / (terms.clamp(1, TERMS) * WIDTH)).min(MOST_PANELS) * WIDTH;
     let across = columns.div_ceil(width);
-    let down: Vec<_> = even_tiles(rows, TASK_ROWS).collect();
+    let mut most = TASK_ROWS[0];
+    while most > TASK_ROWS[1] && rows.div_ceil(most) * across < rayon::current_num_threads() {
+        most /= 2;
+    }
+    let down: Vec<_> = even_tiles(rows, most).collect();
     (0..down.len() * across).into_par_iter().for_each_init(Buffers::default, |buffers, index| {
         let (first, count) = down[index / across];
         let start = index % across * width;

@@ -117,10 +117,11 @@ impl Planar {
                 let out = Line { input, taps: &class.taps, weights, bias, pitch: line, lines };
                 out.sum(isa, channels, class.count[1]);
             }
+            // Before it is woven: the output itself is touched once.
+            activate(isa, activation, lines);
             for c in 0..channels {
                 let row = &mut planes[(c * height + y) * width..][..width];
                 weave(isa, lines, self.stride[1], channels * line, c * line, row);
-                activate(isa, activation, row);
             }
         }
     }
