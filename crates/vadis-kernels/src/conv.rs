@@ -10,6 +10,8 @@
 //! Images are channels-last with a border of zeros, so the taps of one kernel row are one
 //! contiguous run, however few the channels.
 
+use std::ops::Range;
+
 use crate::Activation;
 use crate::elementwise::add;
 use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
@@ -17,6 +19,8 @@ use crate::transpose::{interleave, separate};
 
 /// Elements after an image's last pixel that a vector may read beyond it.
 pub(crate) const SLACK: usize = WIDTH;
+/// Elements of both images that a weight gradient works on at a time.
+const BAND: usize = 10 * 1024;
 /// A lane without a weight or pixel.
 const NONE: u32 = u32::MAX;
 
@@ -65,7 +69,7 @@ impl Image {
     }
 
     /// The place of row `y`'s pixels, without the halo.
-    pub(crate) fn row(&self, y: usize) -> std::ops::Range<usize> {
+    pub(crate) fn row(&self, y: usize) -> Range<usize> {
         let start = self.at(y as isize, 0);
         start..start + self.width * self.channels
     }
@@ -134,7 +138,7 @@ impl Window {
     }
 
     /// First offset and number of offsets that outputs `rs` of a block reach.
-    pub(crate) fn span(&self, transposed: bool, axis: usize, rs: std::ops::Range<usize>) -> (isize, usize) {
+    pub(crate) fn span(&self, transposed: bool, axis: usize, rs: Range<usize>) -> (isize, usize) {
         let taps = || (0..self.kernel[axis]).flat_map(|k| rs.clone().map(move |r| (r, k)));
         let offsets = || taps().filter_map(|(r, k)| self.offset(transposed, axis, r, k));
         match (offsets().min(), offsets().max()) {
@@ -463,14 +467,26 @@ impl WeightGradient {
         };
         let panel = rows * WIDTH;
         let row_len = lanes.next_multiple_of(WIDTH) * rows;
-        for (ky, partial) in partial.chunks_exact_mut(row_len).enumerate() {
-            let runs = self.runs(ky);
-            for (lane, partial) in (0..lanes).step_by(WIDTH).zip(partial.chunks_exact_mut(panel)) {
-                let (b, start, activation) = (&b[lane..], Start::Output, Activation::None);
-                let lanes = (lanes - lane).min(WIDTH);
-                Sums { a, b, runs: &runs, steps, start, rows, lanes, activation }.run(isa, partial, WIDTH);
+        let runs: Vec<_> = (0..self.window.kernel[0]).map(|ky| self.runs(ky)).collect();
+        for band in bands(self.vector.height, self.band()) {
+            for (runs, partial) in runs.iter().zip(partial.chunks_exact_mut(row_len)) {
+                let runs = &runs[band.clone()];
+                for (lane, partial) in (0..lanes).step_by(WIDTH).zip(partial.chunks_exact_mut(panel)) {
+                    let (b, start, activation) = (&b[lane..], Start::Output, Activation::None);
+                    let lanes = (lanes - lane).min(WIDTH);
+                    Sums { a, b, runs, steps, start, rows, lanes, activation }.run(isa, partial, WIDTH);
+                }
             }
         }
+    }
+
+    /// Rows of the vector image that are summed in one go, by all tiles of all kernel rows: so many that
+    /// they and the scalar image's stay in the first-level cache meanwhile.
+    fn band(&self) -> usize {
+        let stride = self.window.stride[0];
+        let around = self.window.kernel[0].saturating_sub(stride) * self.scalar.pitch();
+        let row = self.vector.pitch() + stride * self.scalar.pitch();
+        (BAND.saturating_sub(around) / row).max(1)
     }
 
     fn runs(&self, ky: usize) -> Vec<Run> {
@@ -499,6 +515,11 @@ impl WeightGradient {
             *slot += partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH];
         }
     }
+}
+
+/// Cuts `n` rows into bands of at most `most`.
+fn bands(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(most).map(move |start| start..n.min(start + most))
 }
 
 /// Adds the interior's sum over all pixels, for each channel, to `sums`.

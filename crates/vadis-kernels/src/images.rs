@@ -8,13 +8,12 @@ use crate::conv::{Gather, Halo, Image, WeightGradient, Window, add_channel_sums}
 use crate::elementwise::{add, times_derivative};
 use crate::network::Saved;
 use crate::planar::Planar;
+use crate::pool::Pool;
 use crate::{Activation, Isa, Layer, Step};
 
 /// Shares into which a batch's weight gradient is cut. A constant, so that sums have the same bits
 /// for any number of threads.
 const SHARES: usize = 32;
-/// Fewest images of a task of inference, which has an arena of its own.
-const INFERENCE_IMAGES: usize = 4;
 
 /// A chain of convolutions and transposed convolutions.
 #[derive(Clone, Debug)]
@@ -127,10 +126,6 @@ impl ImageStage {
         Self { layers, images, places, arena_len, gradients, input, output, partial_len }
     }
 
-    pub(crate) fn images(&self) -> &[Image] {
-        &self.images
-    }
-
     pub(crate) fn arena_len(&self) -> usize {
         self.arena_len
     }
@@ -172,11 +167,23 @@ impl ImageStage {
         );
     }
 
-    pub(crate) fn infer(&self, isa: Isa, parameter: &[f32], packed: &[Vec<f32>], x: &[f32], y: &mut [f32]) {
+    pub(crate) fn infer(
+        &self,
+        isa: Isa,
+        parameter: &[f32],
+        packed: &[Vec<f32>],
+        x: &[f32],
+        memory: &Pool<Memory>,
+        y: &mut [f32],
+    ) {
         let images = x.par_chunks(self.input).zip(y.par_chunks_mut(self.output));
-        images.with_min_len(INFERENCE_IMAGES).for_each_init(
-            || (vec![0.0; self.arena_len], Vec::new()),
-            |(arena, scratch), (x, y)| self.image_forward(isa, parameter, packed, x, arena, scratch, y),
+        images.for_each_init(
+            || memory.lease(),
+            |memory, (x, y)| {
+                let Memory { arena, scratch } = &mut **memory;
+                arena.resize(self.arena_len, 0.0);
+                self.image_forward(isa, parameter, packed, x, arena, scratch, y);
+            },
         );
     }
 
@@ -214,21 +221,28 @@ impl ImageStage {
         }
     }
 
+    /// Adds the parameters' gradients and, unless it is `None`, writes the input's.
+    #[expect(clippy::too_many_arguments, reason = "a pass reads the saved, and writes gradients and memory")]
     pub(crate) fn backward(
         &self,
         isa: Isa,
         parameter: &[f32],
         saved: &Saved<'_>,
         dy: &[f32],
-        wanted: bool,
+        dx: Option<&mut Vec<f32>>,
+        memory: &Pool<Deltas>,
         gradient: &mut [f32],
-    ) -> Vec<f32> {
+    ) {
+        let wanted = dx.is_some();
         let pack = |layer: &ConvLayer| layer.backward.pack(&parameter[layer.weight.clone()]);
         let packed: Vec<_> = self.layers.iter().map(pack).collect();
         let batch = dy.len() / self.output;
-        let mut dx = vec![0.0; if wanted { batch * self.input } else { 0 }];
         let share = batch.div_ceil(SHARES).max(1);
-        let mut slices: Vec<&mut [f32]> = dx.chunks_mut(share * self.input).collect();
+        let mut slices: Vec<&mut [f32]> = Vec::new();
+        if let Some(dx) = dx {
+            dx.resize(batch * self.input, 0.0);
+            slices.extend(dx.chunks_mut(share * self.input));
+        }
         slices.resize_with(batch.div_ceil(share), Default::default);
         let partials: Vec<_> = slices
             .into_par_iter()
@@ -236,15 +250,20 @@ impl ImageStage {
             .map(|(index, dx)| {
                 let range = index * share..batch.min((index + 1) * share);
                 let mut sums = vec![0.0; self.partial_len];
-                let mut scratch: Vec<_> = self.gradients.iter().map(|image| vec![0.0; image.len()]).collect();
-                let mut planes = Vec::new();
+                let mut deltas = memory.lease();
+                let Deltas { images: scratch, planes } = &mut *deltas;
+                scratch.resize_with(self.gradients.len(), Vec::new);
+                // Halos are zero from the first allocation on.
+                for (buffer, image) in scratch.iter_mut().zip(&self.gradients) {
+                    buffer.resize(image.len(), 0.0);
+                }
                 for image in range.clone() {
                     let arena = &saved.arena[image * self.arena_len..][..self.arena_len];
                     let place = image * self.output..(image + 1) * self.output;
-                    let dy = self.output_gradient(isa, &dy[place.clone()], saved.output, place, &mut planes);
+                    let dy = self.output_gradient(isa, &dy[place.clone()], saved.output, place, planes);
                     let last = self.layers.len();
                     self.gradients[last].read_planes(isa, dy, &mut scratch[last]);
-                    self.image_backward(isa, &packed, arena, wanted, &mut scratch, &mut sums);
+                    self.image_backward(isa, &packed, arena, wanted, scratch, &mut sums);
                     if wanted {
                         let dx = &mut dx[(image - range.start) * self.input..][..self.input];
                         self.gradients[0].write_planes(isa, &scratch[0], dx);
@@ -260,7 +279,6 @@ impl ImageStage {
             layer.weights.scatter(&total[weight.clone()], &mut gradient[layer.weight.clone()]);
             add(isa, &mut gradient[layer.bias.clone()], &total[bias.clone()]);
         }
-        dx
     }
 
     /// An image's output gradient before the last activation.
@@ -339,4 +357,19 @@ fn places(images: &[Image]) -> (Vec<Range<usize>>, usize) {
         })
         .collect();
     (places, end)
+}
+
+/// One image's memory in a stage in inference.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    arena: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+/// One image's gradients in a stage.
+#[derive(Debug, Default)]
+pub(crate) struct Deltas {
+    images: Vec<Vec<f32>>,
+    /// The output's, before the last activation, in planes.
+    planes: Vec<f32>,
 }

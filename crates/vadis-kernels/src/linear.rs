@@ -9,16 +9,17 @@ use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
 use crate::transpose::{Pitch, transpose};
 
-/// Most rows that one task computes.
-const TASK_ROWS: usize = 10 * ROWS;
-/// Panels of columns that one task computes.
-const TASK_PANELS: usize = 4;
-/// Terms summed in one go: a task's panels of them stay in the second-level cache, a tile's scalars in
-/// the first-level one.
+/// Most rows that one task computes, and fewest if there are threads without a task.
+const TASK_ROWS: [usize; 2] = [20 * ROWS, 5 * ROWS];
+/// Terms summed in one go: a tile's scalars of them stay in the first-level cache.
 const TERMS: usize = 512;
+/// Elements of a task's panels, which stay in the second-level cache.
+const TASK_PANELS: usize = 4 * TERMS * WIDTH;
 /// Elements from one row to the next of a tile's scalars: no power of two, whose rows would share a set
 /// of the cache.
-const PITCH: usize = TERMS + LANES;
+pub(crate) const PITCH: usize = TERMS + LANES;
+/// Most panels of a task.
+const MOST_PANELS: usize = 16;
 
 /// The vector side of a product, packed: `[slices of 512 terms][panels of 32 columns][terms][32]`, the
 /// last panel filled with zeros.
@@ -69,8 +70,12 @@ impl Matrix<'_> {
         match *self {
             Self::Terms { values, columns: pitch } => {
                 let rows = values[terms.start * pitch..terms.end * pitch].chunks_exact(pitch);
-                for (panel, row) in panel.chunks_exact_mut(WIDTH).zip(rows) {
-                    panel[..columns.len()].copy_from_slice(&row[columns.clone()]);
+                for (panel, row) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().zip(rows) {
+                    let row = &row[columns.clone()];
+                    match row.first_chunk::<WIDTH>() {
+                        Some(row) => *panel = *row,
+                        None => panel[..row.len()].copy_from_slice(row),
+                    }
                 }
             }
             Self::Columns { values, terms: pitch } => {
@@ -130,15 +135,20 @@ pub(crate) fn product(
     let [terms, columns] = vectors.shape();
     let rows = output.len() / columns;
     let output = Shared::new(output);
-    let across = columns.div_ceil(TASK_PANELS * WIDTH);
-    let down: Vec<_> = even_tiles(rows, TASK_ROWS).collect();
-    (0..down.len() * across).into_par_iter().for_each(|index| {
+    let width = (TASK_PANELS / (terms.clamp(1, TERMS) * WIDTH)).min(MOST_PANELS) * WIDTH;
+    let across = columns.div_ceil(width);
+    let mut most = TASK_ROWS[0];
+    while most > TASK_ROWS[1] && rows.div_ceil(most) * across < rayon::current_num_threads() {
+        most /= 2;
+    }
+    let down: Vec<_> = even_tiles(rows, most).collect();
+    (0..down.len() * across).into_par_iter().for_each_init(Buffers::default, |buffers, index| {
         let (first, count) = down[index / across];
-        let start = index % across * TASK_PANELS * WIDTH;
-        let range = start..columns.min(start + TASK_PANELS * WIDTH);
+        let start = index % across * width;
+        let range = start..columns.min(start + width);
         let task = Task { isa, scalars, vectors, terms, rows, first, count, columns: range.clone() };
-        let sums = task.sums();
-        for (row, sums) in sums.chunks_exact(task.width()).enumerate() {
+        task.sum(buffers);
+        for (row, sums) in buffers.sums.chunks_exact(task.width()).take(count).enumerate() {
             let place = (first + row) * columns;
             // SAFETY: tasks differ in their rows or in their columns.
             #[allow(unsafe_code)]
@@ -147,6 +157,16 @@ pub(crate) fn product(
             epilogue(part, range.clone());
         }
     });
+}
+
+/// A task's memory.
+#[derive(Default)]
+struct Buffers {
+    /// `[rows][width]`.
+    sums: Vec<f32>,
+    panels: Vec<f32>,
+    /// A tile's.
+    scalars: Vec<f32>,
 }
 
 /// Some rows and columns of a product.
@@ -168,26 +188,29 @@ impl Task<'_> {
         self.columns.len().next_multiple_of(LANES)
     }
 
-    fn sums(&self) -> Vec<f32> {
+    /// Leaves the sums in the buffers.
+    fn sum(&self, Buffers { sums, panels, scalars }: &mut Buffers) {
         let width = self.width();
-        let mut sums = vec![0.0; self.count * width];
-        let (mut panels, mut scalars) = (Vec::new(), Vec::new());
+        sums.resize(sums.len().max(self.count * width), 0.0);
+        if self.terms == 0 {
+            sums.fill(0.0);
+        }
         for start in (0..self.terms).step_by(TERMS) {
             let terms = start..self.terms.min(start + TERMS);
-            let panels = self.panels(terms.clone(), &mut panels);
+            let panels = self.panels(terms.clone(), panels);
+            let start = if start == 0 { Start::Lanes(&[0.0; WIDTH]) } else { Start::Output };
             for (first, rows) in even_tiles(self.count, ROWS) {
-                let steps = self.pack_scalars(terms.clone(), self.first + first, rows, &mut scalars);
-                for (panel, sums_start) in panels.iter().zip((first * width..).step_by(WIDTH)) {
-                    let lanes = (first * width + width - sums_start).min(WIDTH);
+                let steps = self.pack_scalars(terms.clone(), self.first + first, rows, scalars);
+                for (panel, place) in panels.iter().zip((first * width..).step_by(WIDTH)) {
+                    let lanes = (first * width + width - place).min(WIDTH);
                     let runs = [Run { a: 0, b: 0, len: terms.len() }];
-                    let (start, activation) = (Start::Output, Activation::None);
+                    let activation = Activation::None;
                     let tile =
-                        Sums { a: &scalars, b: panel, runs: &runs, steps, start, rows, lanes, activation };
-                    tile.run(self.isa, &mut sums[sums_start..], width);
+                        Sums { a: scalars, b: panel, runs: &runs, steps, start, rows, lanes, activation };
+                    tile.run(self.isa, &mut sums[place..], width);
                 }
             }
         }
-        sums
     }
 
     /// Some terms of the task's columns, each panel `[terms][32]`.
@@ -208,20 +231,27 @@ impl Task<'_> {
 
     /// Some terms of a tile's rows.
     fn pack_scalars(&self, terms: Range<usize>, first: usize, rows: usize, to: &mut Vec<f32>) -> Steps {
-        to.clear();
         match self.scalars {
             Scalars::Rows(values) => {
-                for row in values[first * self.terms..].chunks_exact(self.terms).take(rows) {
-                    to.extend_from_slice(&row[terms.clone()]);
-                    to.resize(to.len() + PITCH - terms.len(), 0.0);
+                to.resize(ROWS * PITCH, 0.0);
+                let values = values[first * self.terms..].chunks_exact(self.terms).take(rows);
+                for (to, row) in to.chunks_exact_mut(PITCH).zip(values) {
+                    to[..terms.len()].copy_from_slice(&row[terms.clone()]);
                 }
                 Steps { a_row: PITCH, a_term: 1, b_term: WIDTH }
             }
             Scalars::Terms(values) => {
-                for row in values.chunks_exact(self.rows).skip(terms.start).take(terms.len()) {
-                    to.extend_from_slice(&row[first..first + rows]);
+                to.resize(TERMS * LANES, 0.0);
+                let terms = values[terms.start * self.rows..terms.end * self.rows].chunks_exact(self.rows);
+                for (to, row) in to.as_chunks_mut::<LANES>().0.iter_mut().zip(terms) {
+                    let row = &row[first..];
+                    // Whole vectors but at the end: copies of a known length are single instructions.
+                    match row.first_chunk::<LANES>() {
+                        Some(row) => *to = *row,
+                        None => to[..rows].copy_from_slice(&row[..rows]),
+                    }
                 }
-                Steps { a_row: 1, a_term: rows, b_term: WIDTH }
+                Steps { a_row: 1, a_term: LANES, b_term: WIDTH }
             }
         }
     }

@@ -1,13 +1,11 @@
 //! A fully connected layer of a network, over the whole batch.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::elementwise::{activate, add, times_derivative};
 use crate::linear::{Matrix, Panels, Scalars, Vectors, product};
-use crate::network::Saved;
 use crate::{Activation, Isa};
 
 /// A fully connected layer; weight `[output][input]`.
@@ -39,34 +37,35 @@ impl LinearStage {
         });
     }
 
+    /// Takes the output's gradient back through the activation.
+    pub(crate) fn through_activation(&self, isa: Isa, dy: &mut [f32], y: &[f32]) {
+        dy.par_chunks_mut(self.output)
+            .zip(y.par_chunks(self.output))
+            .for_each(|(dy, y)| times_derivative(isa, self.activation, dy, y));
+    }
+
+    /// Adds the bias's gradient, writes the weight's and, unless it is `None`, the input's; `dy` is the
+    /// gradient before the activation.
     pub(crate) fn backward(
         &self,
         isa: Isa,
         parameter: &[f32],
-        saved: &Saved<'_>,
-        mut dy: Cow<'_, [f32]>,
-        wanted: bool,
+        x: &[f32],
+        dy: &[f32],
+        dx: Option<&mut Vec<f32>>,
         gradient: &mut [f32],
-    ) -> Vec<f32> {
+    ) {
         let batch = dy.len() / self.output;
-        if self.activation != Activation::None {
-            dy.to_mut()
-                .par_chunks_mut(self.output)
-                .zip(saved.output.par_chunks(self.output))
-                .for_each(|(dy, y)| times_derivative(isa, self.activation, dy, y));
-        }
         // dW[o][i] = Σ_n dy[n][o] · x[n][i]
-        let vectors = Vectors::terms(saved.input, batch, self.input);
-        product(isa, Scalars::Terms(&dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
+        let vectors = Vectors::terms(x, batch, self.input);
+        product(isa, Scalars::Terms(dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
         let bias = &mut gradient[self.bias.clone()];
         dy.chunks_exact(self.output).for_each(|dy| add(isa, bias, dy));
-        if !wanted {
-            return Vec::new();
+        if let Some(dx) = dx {
+            // dx[n][i] = Σ_o dy[n][o] · W[o][i]
+            let vectors = Vectors::terms(&parameter[self.weight.clone()], self.output, self.input);
+            dx.resize(batch * self.input, 0.0);
+            product(isa, Scalars::Rows(dy), vectors, dx, |_, _| {});
         }
-        // dx[n][i] = Σ_o dy[n][o] · W[o][i]
-        let vectors = Vectors::terms(&parameter[self.weight.clone()], self.output, self.input);
-        let mut dx = vec![0.0; batch * self.input];
-        product(isa, Scalars::Rows(&dy), vectors, &mut dx, |_, _| {});
-        dx
     }
 }

@@ -4,16 +4,18 @@
 //! image by image, so that an image's gradients never leave the cache; a linear layer runs over the
 //! whole batch.
 
-use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-use crate::conv::Image;
-use crate::images::ImageStage;
+use crate::images::{Deltas, ImageStage, Memory};
 use crate::linear::{Panels, Vectors};
 use crate::linear_stage::LinearStage;
+use crate::pool::Pool;
 use crate::{Activation, Isa, Layer, Plan, Step};
 
+/// Networks compiled so far.
+static COMPILED: AtomicU64 = AtomicU64::new(0);
 /// Images whose activations between stages inference holds in memory at a time.
 const INFERENCE_BATCH: usize = 256;
 
@@ -36,6 +38,8 @@ fn check(what: &'static str, expected: usize, got: usize) -> Result<(), SizeErro
 /// A plan compiled for one instruction set.
 #[derive(Clone, Debug)]
 pub struct Network {
+    /// No other compiled network's but the clones': whose memory a workspace is.
+    id: u64,
     isa: Isa,
     input: usize,
     output: usize,
@@ -46,14 +50,17 @@ pub struct Network {
 /// What the backward pass needs of a forward one. Reuse it from step to step: its memory is kept.
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
+    /// The network that it was last used with.
+    network: Option<u64>,
     batch: usize,
-    /// For each stage the images in its arena.
-    layout: Vec<Vec<Image>>,
     /// For each stage its images' activations.
     arenas: Vec<Vec<f32>>,
     /// What arrives at each stage, and last the output. The first is kept for a linear stage, the last
     /// where an activation made it: nothing else needs them on the way back.
     edges: Vec<Vec<f32>>,
+    /// The gradients at the same places, and those within each stage, while a backward pass runs.
+    deltas: Pool<Vec<Vec<f32>>>,
+    memory: Vec<Pool<Deltas>>,
 }
 
 /// The gradients of a backward pass.
@@ -96,6 +103,7 @@ impl Network {
     pub fn with_isa(plan: &Plan, isa: Isa) -> Self {
         let isa = if isa.is_available() { isa } else { Isa::detect() };
         Self {
+            id: COMPILED.fetch_add(1, Ordering::Relaxed),
             isa,
             input: plan.input().iter().product(),
             output: plan.output().iter().product(),
@@ -118,7 +126,7 @@ impl Network {
     ) -> Result<Vec<f32>, SizeError> {
         check("parameter", self.parameters, parameter.len())?;
         check("input", batch * self.input, x.len())?;
-        workspace.fit(&self.stages, batch);
+        workspace.fit(self, batch);
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(x.to_vec()) };
         let mut output = vec![0.0; batch * self.output];
         let Workspace { arenas, edges, .. } = workspace;
@@ -153,7 +161,8 @@ impl Network {
         check("output gradient", workspace.batch * self.output, dy.len())?;
         check("workspace", self.stages.len(), workspace.arenas.len())?;
         let mut gradient = vec![0.0; self.parameters];
-        let mut dy = Cow::Borrowed(dy);
+        let mut deltas = workspace.deltas.lease();
+        deltas.resize_with(self.stages.len() + 1, Vec::new);
         for (index, stage) in self.stages.iter().enumerate().rev() {
             let wanted = input || index > 0;
             let saved = Saved {
@@ -161,17 +170,31 @@ impl Network {
                 arena: &workspace.arenas[index],
                 output: &workspace.edges[index + 1],
             };
-            let dx = match stage {
+            let (before, after) = deltas.split_at_mut(index + 1);
+            let dx = wanted.then_some(&mut before[index]);
+            let last = index + 1 == self.stages.len();
+            match stage {
                 Stage::Images(stage) => {
-                    stage.backward(self.isa, parameter, &saved, &dy, wanted, &mut gradient)
+                    let dy = if last { dy } else { &after[0] };
+                    let memory = &workspace.memory[index];
+                    stage.backward(self.isa, parameter, &saved, dy, dx, memory, &mut gradient);
                 }
                 Stage::Linear(stage) => {
-                    stage.backward(self.isa, parameter, &saved, dy, wanted, &mut gradient)
+                    let curved = stage.activation != Activation::None;
+                    if last && curved {
+                        after[0].clear();
+                        after[0].extend_from_slice(dy);
+                    }
+                    if curved {
+                        stage.through_activation(self.isa, &mut after[0], saved.output);
+                    }
+                    let dy = if last && !curved { dy } else { &after[0] };
+                    stage.backward(self.isa, parameter, saved.input, dy, dx, &mut gradient);
                 }
-            };
-            dy = Cow::Owned(dx);
+            }
         }
-        Ok(Gradients { input: input.then(|| dy.into_owned()), parameter: gradient })
+        let dx = if self.stages.is_empty() { dy.to_vec() } else { std::mem::take(&mut deltas[0]) };
+        Ok(Gradients { input: input.then_some(dx), parameter: gradient })
     }
 
     /// The network with its weights packed for inference.
@@ -187,37 +210,80 @@ impl Network {
 }
 
 impl Frozen {
-    /// Runs the layers on `x` = `[batch][channels][height][width]`. An image's result has the same
+    /// As [`Frozen::run_into`], with memory of its own.
+    ///
+    /// # Errors
+    /// `x` has another length than the plan and `batch` say.
+    pub fn run(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, SizeError> {
+        let mut y = Vec::new();
+        self.run_into(x, batch, &mut Scratch::default(), &mut y)?;
+        Ok(y)
+    }
+
+    /// Runs the layers on `x` = `[batch][channels][height][width]` and leaves the output in `y`, which
+    /// takes its length; fastest if it has that already. An image's result has the same
     /// bits whatever the batch and the number of threads, and the same as [`Network::forward`]'s.
     /// Memory beyond input and output is that of 256 images between stages, and of one image a thread
     /// within them.
     ///
     /// # Errors
     /// `x` has another length than the plan and `batch` say.
-    pub fn run(&self, x: &[f32], batch: usize) -> Result<Vec<f32>, SizeError> {
+    pub fn run_into(
+        &self,
+        x: &[f32],
+        batch: usize,
+        scratch: &mut Scratch,
+        y: &mut Vec<f32>,
+    ) -> Result<(), SizeError> {
         let Network { input, output, stages, .. } = &self.network;
         check("input", batch * input, x.len())?;
+        y.resize(batch * output, 0.0);
         if stages.is_empty() {
-            return Ok(x.to_vec());
+            y.copy_from_slice(x);
+            return Ok(());
         }
-        let mut y = vec![0.0; batch * output];
+        scratch.fit(&self.network);
         let chunks = x.chunks(INFERENCE_BATCH * input).zip(y.chunks_mut(INFERENCE_BATCH * output));
-        chunks.for_each(|(x, y)| self.run_chunk(x, y));
-        Ok(y)
+        chunks.for_each(|(x, y)| self.run_chunk(x, scratch, y));
+        Ok(())
     }
 
-    fn run_chunk(&self, x: &[f32], y: &mut [f32]) {
+    fn run_chunk(&self, x: &[f32], scratch: &mut Scratch, y: &mut [f32]) {
         let Network { input, stages, isa, .. } = &self.network;
         let batch = x.len() / input;
-        let mut x = Cow::Borrowed(x);
+        let Scratch { memory, edges, .. } = scratch;
         for (index, (stage, packed)) in stages.iter().zip(&self.packed).enumerate() {
-            if index + 1 == stages.len() {
-                stage.infer(*isa, &self.parameter, packed, &x, y);
+            let (before, after) = edges.split_at_mut(index);
+            let x = before.last().map_or(x, |edge| &edge[..]);
+            let y = if index + 1 == stages.len() {
+                &mut *y
             } else {
-                let mut between = vec![0.0; batch * stage.output_len()];
-                stage.infer(*isa, &self.parameter, packed, &x, &mut between);
-                x = Cow::Owned(between);
-            }
+                after[0].resize(batch * stage.output_len(), 0.0);
+                &mut after[0]
+            };
+            stage.infer(*isa, &self.parameter, packed, x, &memory[index], y);
+        }
+    }
+}
+
+/// Memory of a frozen network's run. Reuse it from run to run.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The network that it was last used with.
+    network: Option<u64>,
+    memory: Vec<Pool<Memory>>,
+    /// What each stage but the last writes.
+    edges: Vec<Vec<f32>>,
+}
+
+impl Scratch {
+    /// Another network's scratch starts anew.
+    fn fit(&mut self, network: &Network) {
+        let stages = &network.stages;
+        if self.network != Some(network.id) {
+            *self = Self { network: Some(network.id), ..Self::default() };
+            self.memory.resize_with(stages.len(), Pool::default);
+            self.edges.resize_with(stages.len(), Vec::new);
         }
     }
 }
@@ -230,13 +296,14 @@ impl Workspace {
 
     /// Makes room for a batch. Halos are zero from the first allocation on, as only interiors are
     /// ever written; another network's workspace starts anew.
-    fn fit(&mut self, stages: &[Stage], batch: usize) {
-        let layout: Vec<_> = stages.iter().map(|stage| stage.images().to_vec()).collect();
-        if self.layout != layout {
-            *self = Self { layout, ..Self::default() };
+    fn fit(&mut self, network: &Network, batch: usize) {
+        let stages = &network.stages;
+        if self.network != Some(network.id) {
+            *self = Self { network: Some(network.id), ..Self::default() };
         }
         self.batch = batch;
         self.arenas.resize_with(stages.len(), Vec::new);
+        self.memory.resize_with(stages.len(), Pool::default);
         self.edges.resize_with(stages.len() + 1, Vec::new);
         for (index, stage) in stages.iter().enumerate() {
             self.arenas[index].resize(batch * stage.arena_len(), 0.0);
@@ -256,13 +323,6 @@ pub(crate) struct Saved<'a> {
 }
 
 impl Stage {
-    fn images(&self) -> &[Image] {
-        match self {
-            Self::Images(stage) => stage.images(),
-            Self::Linear(_) => &[],
-        }
-    }
-
     fn arena_len(&self) -> usize {
         match self {
             Self::Images(stage) => stage.arena_len(),
@@ -310,9 +370,19 @@ impl Stage {
         }
     }
 
-    fn infer(&self, isa: Isa, parameter: &[f32], packed: &Packed, x: &[f32], y: &mut [f32]) {
+    fn infer(
+        &self,
+        isa: Isa,
+        parameter: &[f32],
+        packed: &Packed,
+        x: &[f32],
+        memory: &Pool<Memory>,
+        y: &mut [f32],
+    ) {
         match (self, packed) {
-            (Self::Images(stage), Packed::Images(packed)) => stage.infer(isa, parameter, packed, x, y),
+            (Self::Images(stage), Packed::Images(packed)) => {
+                stage.infer(isa, parameter, packed, x, memory, y);
+            }
             (Self::Linear(stage), Packed::Linear(packed)) => {
                 stage.forward(isa, parameter, Vectors::Packed(packed), x, y);
             }

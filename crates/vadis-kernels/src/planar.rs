@@ -28,6 +28,8 @@ struct Class {
     count: [usize; 2],
     /// Where its weights start in the packed ones: `[vertical][horizontal][read][written]`.
     weights: usize,
+    /// Where the terms of its first pixel lie in the transposed input.
+    taps: Vec<usize>,
 }
 
 /// One such convolution, compiled for images of one shape.
@@ -71,7 +73,7 @@ impl Planar {
             let count = std::array::from_fn(|axis| {
                 write[1 + axis].saturating_sub(first[axis]).div_ceil(stride[axis])
             });
-            classes.push(Class { first, span, count, weights: pack.len() });
+            classes.push(Class { first, span, count, weights: pack.len(), taps: Vec::new() });
             for place in offsets(span) {
                 for (r, w) in (0..read[0]).flat_map(|r| (0..write[0]).map(move |w| (r, w))) {
                     pack.push(window.weight_index(transposed, first, place, [r, read[0]], [w, write[0]]));
@@ -79,6 +81,7 @@ impl Planar {
             }
         }
         let rows = Rows::new(read, &classes);
+        classes.iter_mut().for_each(|class| class.taps = rows.taps(class.span));
         Self { stride, write, classes, pack, rows }
     }
 
@@ -101,23 +104,24 @@ impl Planar {
         planes: &mut [f32],
         scratch: &mut Vec<f32>,
     ) {
-        scratch.resize(self.rows.len(), 0.0);
-        self.rows.fill(isa, read, input, scratch);
         let [channels, height, width] = self.write;
         let line = width.div_ceil(self.stride[1]).next_multiple_of(LANES);
-        let mut lines = vec![0.0; self.stride[1] * channels * line];
+        scratch.resize(self.rows.len() + self.stride[1] * channels * line, 0.0);
+        let (rows, lines) = scratch.split_at_mut(self.rows.len());
+        self.rows.fill(isa, read, input, rows);
         for y in 0..height {
             let classes = self.classes.iter().filter(|class| class.first[0] == y % self.stride[0]);
             for (class, lines) in classes.zip(lines.chunks_exact_mut(channels * line)) {
-                let taps = self.rows.taps(class, y / self.stride[0]);
-                let weights = &weights[class.weights..][..taps.len() * channels];
-                let out = Line { input: scratch, taps: &taps, weights, bias, pitch: line, lines };
+                let input = &rows[y / self.stride[0] * self.rows.row_len()..];
+                let weights = &weights[class.weights..][..class.taps.len() * channels];
+                let out = Line { input, taps: &class.taps, weights, bias, pitch: line, lines };
                 out.sum(isa, channels, class.count[1]);
             }
+            // Before it is woven: the output itself is touched once.
+            activate(isa, activation, lines);
             for c in 0..channels {
                 let row = &mut planes[(c * height + y) * width..][..width];
-                weave(isa, &lines, self.stride[1], channels * line, c * line, row);
-                activate(isa, activation, row);
+                weave(isa, lines, self.stride[1], channels * line, c * line, row);
             }
         }
     }
@@ -142,17 +146,22 @@ impl Rows {
             }
         }
         let rows = before[0] + height + after[0];
-        Self { channels, before, pitch: before[1] + width + after[1], rows }
+        // Whole vectors, an odd number of them: channels at powers of two would share sets of the cache.
+        let vectors = (before[1] + width + after[1]).div_ceil(LANES) | 1;
+        Self { channels, before, pitch: vectors * LANES, rows }
     }
 
     fn len(&self) -> usize {
-        self.rows * self.channels * self.pitch
+        self.rows * self.row_len()
+    }
+
+    fn row_len(&self) -> usize {
+        self.channels * self.pitch
     }
 
     /// Transposes an image into it; the border stays as it is.
     fn fill(&self, isa: Isa, image: &Image, input: &[f32], rows: &mut [f32]) {
-        let row_len = self.channels * self.pitch;
-        let rows = rows.chunks_exact_mut(row_len).skip(self.before[0]).take(image.height);
+        let rows = rows.chunks_exact_mut(self.row_len()).skip(self.before[0]).take(image.height);
         for (y, row) in rows.enumerate() {
             let pitch = Pitch { from: self.channels, to: self.pitch };
             let to = &mut row[self.before[1]..];
@@ -160,16 +169,15 @@ impl Rows {
         }
     }
 
-    /// Where the terms of a class's first pixel in grid row `y` lie.
-    fn taps(&self, class: &Class, y: usize) -> Vec<usize> {
+    /// Where the terms of a class's first pixel lie.
+    fn taps(&self, span: [(isize, usize); 2]) -> Vec<usize> {
         let tap = |[oy, ox]: [isize; 2]| {
-            let row = (self.before[0] + y) as isize + oy;
-            let column = self.before[1] as isize + ox;
+            let (row, column) = (self.before[0] as isize + oy, self.before[1] as isize + ox);
             debug_assert!(row >= 0 && column >= 0);
-            let start = row as usize * self.channels * self.pitch + column as usize;
+            let start = row as usize * self.row_len() + column as usize;
             (0..self.channels).map(move |c| start + c * self.pitch)
         };
-        offsets(class.span).flat_map(tap).collect()
+        offsets(span).flat_map(tap).collect()
     }
 }
 

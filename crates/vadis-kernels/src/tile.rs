@@ -12,6 +12,8 @@ use std::arch::x86_64::__m512;
 use crate::Activation;
 use crate::elementwise::activate;
 #[cfg(target_arch = "x86_64")]
+use crate::linear::PITCH;
+#[cfg(target_arch = "x86_64")]
 use crate::vector::x86::Pair;
 use crate::vector::{Scalars, Vector};
 
@@ -273,6 +275,7 @@ unsafe fn avx512(sums: &Sums<'_>, to: To) {
             (_, 1) => two_blocks::<1>(sums, to),
             (_, 32) => two_blocks::<32>(sums, to),
             (_, 64) => two_blocks::<64>(sums, to),
+            (_, PITCH) => two_blocks::<PITCH>(sums, to),
             _ => two_blocks::<0>(sums, to),
         }
     }

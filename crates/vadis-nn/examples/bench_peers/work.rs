@@ -9,7 +9,7 @@ use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use vadis_kernels::{Activation, Layer, Plan, PlanError};
+use vadis_kernels::{Activation, Layer, Plan, PlanError, Scratch};
 use vadis_nn::loss::{Bandwidth, FrameLoss, RenyiEntropy, mse};
 use vadis_nn::networks::{Ae3dConfig, CaeConfig, GlowConfig, ItaeConfig, MemAeConfig};
 use vadis_nn::optim::{self, Optimiser, OptimiserState, Step};
@@ -26,6 +26,8 @@ type Run = Box<dyn FnMut() -> Outcome<()>>;
 
 /// Answers each line on standard input with one on standard output.
 pub(crate) fn answer(task: &Task) -> Outcome<()> {
+    // As the program does.
+    vadis_kernels::keep_freed_memory();
     let mut run = match task.measure {
         Measure::Inference => inference(task)?,
         Measure::Training => training(task)?,
@@ -123,8 +125,12 @@ fn inference(task: &Task) -> Outcome<Run> {
         Name::Mle => {
             let [encoder, decoder] = mle(task, &device)?;
             let (encoder, decoder) = (encoder.freeze()?, decoder.freeze()?);
-            let x = values::<4>(task)?;
-            Box::new(move || decoder.run(&encoder.run(&x, batch)?, batch).map(drop).map_err(Into::into))
+            let (x, mut z, mut y) = (values::<4>(task)?, Vec::new(), Vec::new());
+            let mut scratch = [Scratch::default(), Scratch::default()];
+            Box::new(move || {
+                encoder.run_into(&x, batch, &mut scratch[0], &mut z)?;
+                Ok(decoder.run_into(&z, batch, &mut scratch[1], &mut y)?)
+            })
         }
     })
 }

@@ -17,7 +17,8 @@ pub use image::Segment;
 pub use named::{LoadError, NamedTensor};
 pub use state::{StateDict, by_part, under};
 pub use vadis_kernels::{
-    Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, SizeError, Step,
+    Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, Scratch as SegmentScratch,
+    SizeError, Step,
 };
 pub use volume::VolumeSegment;
 
