@@ -90,3 +90,9 @@ pub enum NnError {
         source: std::io::Error,
     },
 }
+
+impl From<crate::segment::LoadError> for NnError {
+    fn from(error: crate::segment::LoadError) -> Self {
+        Self::Weights { name: "network".to_owned(), reason: error.to_string() }
+    }
+}

@@ -54,13 +54,27 @@ impl ItaeConfig {
     /// # Errors
     /// [`NnError::Setting`] if the width or the sizes cannot be built.
     pub fn init(&self, device: &Device, rng: &mut impl Rng) -> Result<Itae, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+    }
+
+    /// How many values the network's state has: parameters, running statistics, and for each norm the number of
+    /// batches seen.
+    ///
+    /// # Errors
+    /// As [`ItaeConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(plan.parameter_count() + plan.buffer_count() + plan.buffers().len() / 2)
+    }
+
+    fn checked_plan(&self) -> Result<Plan, NnError> {
         check_width(self.width)?;
         if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % TAU != 0) {
             let value = format!("{side} of {:?}", self.size);
             return Err(NnError::Setting { key: "size", value, expected: "sides divisible by 4" });
         }
-        let plan = self.plan().map_err(does_not_fit)?;
-        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+        self.plan().map_err(does_not_fit)
     }
 
     fn plan(&self) -> Result<Plan, PlanError> {
