@@ -62,6 +62,10 @@ pub trait Method: Sync {
     fn about(&self) -> &'static str;
     /// Where it is published.
     fn source(&self) -> &'static str;
+    /// Whether it learns the very footage that it judges, anomalies included; else it learns normal footage.
+    fn is_unsupervised(&self) -> bool {
+        false
+    }
     /// The preset with the user's settings over it.
     ///
     /// # Errors

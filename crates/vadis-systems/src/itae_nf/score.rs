@@ -266,3 +266,61 @@ fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
     }
     sums.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preset;
+
+    fn model(colour: Colour, counts: Vec<f32>) -> ItaeModel {
+        let format = InputFormat { width: 24, height: 16, colour };
+        let config = ItaeConfig::preset(Preset::Tiny);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let network =
+            Variant::TwoPath.network(&config, format).init(&burn::tensor::Device::default(), &mut rng);
+        ItaeModel::new(Variant::TwoPath, config, format, &network.unwrap(), counts).unwrap()
+    }
+
+    /// Eq. 12 by plain loops, the error of a colour frame being the mean over its channels.
+    #[test]
+    fn a_frames_score_is_its_worst_patch() {
+        for (colour, ignored) in [(Colour::Grey, 0), (Colour::Rgb, 24 * 3)] {
+            let mut counts = vec![1.0; 24 * 16];
+            counts[..ignored].fill(0.0);
+            let model = model(colour, counts.clone());
+            let (channels, length, plane) = (colour.channels(), model.config.clip, 24 * 16);
+            let clip: Vec<f32> =
+                (0..channels * length * plane).map(|i| ((i * 7919) % 201) as f32 / 100.0 - 1.0).collect();
+            let rebuilt = model.rebuild(&clip).unwrap();
+            let judged = model.judge(&clip).unwrap();
+            for (t, judged) in judged.iter().enumerate() {
+                let error = |pixel: usize| {
+                    let at = |c: usize| (c * length + t) * plane + pixel;
+                    let sum: f64 = (0..channels)
+                        .map(|c| f64::from((clip[at(c)] - rebuilt[at(c)]).abs()) / 2.0 / channels as f64)
+                        .sum();
+                    sum * f64::from(counts[pixel])
+                };
+                let mut worst = 0.0f64;
+                for (top, left) in (0..=16 - 8).flat_map(|y| (0..=24 - 8).map(move |x| (y, x))) {
+                    let pixels = (0..64).map(|i| (top + i / 8) * 24 + left + i % 8);
+                    let area: f64 = pixels.clone().map(|p| f64::from(counts[p])).sum();
+                    if area >= 32.0 {
+                        worst = worst.max(pixels.map(error).sum::<f64>() / area);
+                    }
+                }
+                let got = judged.columns[0].unwrap();
+                assert!((got - worst).abs() < 1e-6, "frame {t}: {got} against {worst}");
+                assert!((0.0..=1.0).contains(&got) && judged.heat.len() == plane);
+            }
+        }
+    }
+
+    #[test]
+    fn cells_are_means() {
+        let format = InputFormat { width: 16, height: 24, colour: Colour::Grey };
+        let values: Vec<f32> = (0..16 * 24).map(|i| (i / 16 / 3) as f32).collect();
+        let got = cells(&values, format);
+        assert!((0..64).all(|i| (got[i] - (i / 8) as f32).abs() < 1e-6), "{got:?}");
+    }
+}
