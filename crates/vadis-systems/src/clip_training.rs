@@ -14,6 +14,8 @@ use crate::{FrameStore, LogRow, Progress, Session, SystemError};
 
 /// Early looks in one training.
 const LOOKS: u64 = 40;
+/// Steps between two at least.
+const LOOK_EVERY: u64 = 10;
 /// Held-out clips of an early look.
 const LOOK_CLIPS: usize = 6;
 
@@ -179,7 +181,7 @@ impl<L: ClipLearner> Training<'_, L> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let every = (self.span.steps / LOOKS).max(1);
+        let every = (self.span.steps / LOOKS).max(LOOK_EVERY);
         let before = self.log.last().and_then(|row| row.terms.iter().find(|(name, _)| name == "held_out"));
         match before {
             Some((_, loss)) if self.step % every != 0 && self.step < self.span.steps => Ok(Some(*loss)),
