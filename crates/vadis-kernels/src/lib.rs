@@ -22,7 +22,7 @@ mod plan;
 mod tile;
 pub mod volume;
 
-pub use activation::{Activation, exp};
+pub use activation::{Activation, exp, ln};
 pub use matrix::{multiply, multiply_transposed};
 pub use memory::keep_freed_memory;
 pub use network::{Frozen, Gradients, Network, SizeError, Workspace};

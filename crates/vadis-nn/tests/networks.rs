@@ -15,9 +15,8 @@ use vadis_nn::networks::{
 use vadis_nn::segment::{
     Activation, Layer, LoadError, NamedTensor, Plan, Segment, StateDict, VolumeSegment, by_part, under,
 };
-use vadis_nn::weights::WeightFile;
 
-use common::{Fixture, difference, values};
+use common::{Fixture, assert_saves_as_pytorch, difference, values};
 
 /// Encoder and decoder of MLE's autoencoder, as `vadis-systems` has them.
 struct Mle([Segment; 2]);
@@ -213,27 +212,6 @@ fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
             new(arithmetic, &device).load_state_dict(fixture.state.clone()).unwrap(),
         );
     }
-}
-
-/// What is saved is byte for byte what PyTorch saved but for the metadata, and comes back.
-/// `scripts/networks.py --check` loads the saved files into the twins.
-fn assert_saves_as_pytorch(name: &str, network: impl StateDict) {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("networks");
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("{name}.safetensors"));
-    network.to_weight_file().save(&path).unwrap();
-    let [saved, torch] =
-        [&path, &Fixture::path(&format!("{name}.state.safetensors"))].map(|p| std::fs::read(p).unwrap());
-    let [a, b] = [&saved, &torch].map(|bytes| safetensors::SafeTensors::deserialize(bytes).unwrap());
-    assert_eq!(a.len(), b.len(), "{name}");
-    for (tensor, view) in a.tensors() {
-        let theirs = b.tensor(&tensor).unwrap();
-        assert_eq!((view.dtype(), view.shape()), (theirs.dtype(), theirs.shape()), "{name} {tensor}");
-        assert!(view.data() == theirs.data(), "{name} {tensor}");
-    }
-    let before = network.state_dict();
-    let back = network.load_weight_file(WeightFile::load(&path).unwrap()).unwrap();
-    assert_eq!(back.state_dict(), before);
 }
 
 fn rng() -> ChaCha8Rng {

@@ -164,6 +164,13 @@ impl Workspace {
         Self::default()
     }
 
+    /// Trades the memory that a pass needs only while it runs for that of `other`: where many workspaces wait
+    /// for their backward pass, one such memory serves all.
+    pub fn swap_temporaries(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.deltas, &mut other.deltas);
+        std::mem::swap(&mut self.winograd, &mut other.winograd);
+    }
+
     fn is_of(&self, plan: &Plan, tiles: Option<TileSize>) -> bool {
         self.plan.as_ref().is_some_and(|own| own.0 == *plan && own.1 == tiles)
     }
@@ -171,7 +178,8 @@ impl Workspace {
     /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
     fn prepare(&mut self, plan: &Plan, tiles: Option<TileSize>) {
         if !self.is_of(plan, tiles) {
-            *self = Self { plan: Some((plan.clone(), tiles)), ..Self::default() };
+            let (deltas, winograd) = (std::mem::take(&mut self.deltas), std::mem::take(&mut self.winograd));
+            *self = Self { plan: Some((plan.clone(), tiles)), deltas, winograd, ..Self::default() };
             self.slots.resize_with(plan.nodes().len(), Slot::default);
         }
         self.batch = None;

@@ -8,7 +8,8 @@ use crate::{Outcome, parse_measure};
 
 const USAGE: &str = "\
 options:
-  --network A[,B..]   ae3d, memae, itae, one-path, cae, mle (all)
+  --network A[,B..]   ae3d, memae, itae, one-path, cae, mle, glow,
+                      glow-small, glow-frames (all)
   --measure A[,B]     inference, training (both)
   --runs N            timed runs of each side (7)
   --scale S           multiplies height and width (1)

@@ -11,7 +11,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
 use vadis_kernels::{Activation, Layer, Plan, PlanError};
 use vadis_nn::loss::{Bandwidth, FrameLoss, RenyiEntropy, mse};
-use vadis_nn::networks::{Ae3dConfig, CaeConfig, ItaeConfig, MemAeConfig};
+use vadis_nn::networks::{Ae3dConfig, CaeConfig, GlowConfig, ItaeConfig, MemAeConfig};
 use vadis_nn::optim::{self, Optimiser, OptimiserState, Step};
 use vadis_nn::segment::Segment;
 
@@ -113,6 +113,11 @@ fn inference(task: &Task) -> Outcome<Run> {
             let (x, mut scratch) = (values::<4>(task)?, Default::default());
             Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
         }
+        Name::Glow | Name::GlowSmall | Name::GlowFrames => {
+            let network = flow(task)?.init(&device, &mut rng())?.frozen()?;
+            let (x, mut scratch) = (values::<4>(task)?, Default::default());
+            Box::new(move || network.nll(&x, batch, &mut scratch).map(drop).map_err(Into::into))
+        }
         Name::Mle => {
             let [encoder, decoder] = mle(task, &device)?;
             let (encoder, decoder) = (encoder.freeze()?, decoder.freeze()?);
@@ -166,6 +171,14 @@ fn training(task: &Task) -> Outcome<Run> {
                 adam.step(&mut network.decoder.weight, &gradients)
             })
         }
+        Name::Glow | Name::GlowSmall | Name::GlowFrames => {
+            let x = batch::<4>(task, &device);
+            let mut network = flow(task)?.init(&device, &mut rng())?.initialise(x.clone())?;
+            Box::new(move || {
+                let loss = network.nll(x.clone()).mean();
+                adam.step(&mut network.weight, &loss.backward())
+            })
+        }
         Name::Mle => {
             let [mut encoder, mut decoder] = mle(task, &device)?;
             let mut entropy = RenyiEntropy::new(Bandwidth::Median);
@@ -190,6 +203,11 @@ fn itae(task: &Task) -> Outcome<ItaeConfig> {
         Name::OnePath => ItaeConfig::one_path(channels, size),
         _ => ItaeConfig::new(channels, size),
     })
+}
+
+fn flow(task: &Task) -> Outcome<GlowConfig> {
+    let [steps, levels, hidden] = task.flow.ok_or("a flow has steps, levels and hidden channels")?;
+    Ok(GlowConfig { steps, hidden, ..GlowConfig::new(task.channels, frame(task)?, levels) })
 }
 
 /// Encoder and decoder of `mle` as `vadis-systems` has them.

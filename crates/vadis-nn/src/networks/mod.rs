@@ -8,6 +8,7 @@
 
 mod ae3d;
 mod cae;
+mod glow;
 mod itae;
 mod memae;
 mod memory;
@@ -20,6 +21,7 @@ use crate::NnError;
 
 pub use ae3d::{Ae3d, Ae3dConfig, FrozenAe3d};
 pub use cae::{Cae, CaeConfig, FrozenCae};
+pub use glow::{FrozenGlow, Glow, GlowConfig, Likelihoods};
 pub use itae::{FrozenItae, FrozenItaeFeatures, Itae, ItaeConfig};
 pub use memae::{FrozenMemAe, MemAe, MemAeConfig, MemAeOutput};
 pub use memory::{Addressed, FrozenMemory, Memory};

@@ -20,3 +20,7 @@ pub use vadis_kernels::{
     Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, SizeError, Step,
 };
 pub use volume::VolumeSegment;
+
+pub(crate) use fast::{Engine, Kernels, Trained, evaluate, in_pool, train};
+pub(crate) use named::{flat_parameter, flat_values, flatten, named, with_values};
+pub(crate) use volume::initial_values;
