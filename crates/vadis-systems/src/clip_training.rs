@@ -43,6 +43,8 @@ pub(crate) struct Course {
     pub(crate) schedule: Schedule,
     /// What a checkpoint must agree with.
     pub(crate) identity: String,
+    /// The log of what was learnt before, by another learner of the same training.
+    pub(crate) earlier: Vec<LogRow>,
 }
 
 /// What learns.
@@ -81,6 +83,20 @@ struct Head {
     step: u64,
     seconds: f64,
     log: Vec<LogRow>,
+    #[serde(default)]
+    earlier: Vec<LogRow>,
+}
+
+/// Whether the session goes on with a checkpoint of this identity.
+///
+/// # Errors
+/// If there is a file that is no checkpoint.
+pub(crate) fn goes_on_with(identity: &str, session: &Session<'_>) -> Result<bool, SystemError> {
+    let Some(path) = session.checkpoint.as_ref().filter(|p| session.resume && p.exists()) else {
+        return Ok(false);
+    };
+    let head: Result<Head, _> = serde_json::from_str(metadata(&WeightFile::load(path)?, "checkpoint")?);
+    Ok(head.is_ok_and(|head| head.identity == identity))
 }
 
 /// Trains `learner` on the clips of `parts.train` as the session says, and leaves the log in the session.
@@ -101,11 +117,47 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
     let batch = course.batch.min(starts.len());
     let span = span(course, starts.len());
     let rates = course.schedule.rates(course.rate, span);
-    let mut training =
-        Training { learner, course, footage, starts, held_out, batch, span, rates, step: 0, log: Vec::new() };
+    let earlier = course.earlier.clone();
+    let mut training = Training {
+        learner,
+        course,
+        footage,
+        starts,
+        held_out,
+        batch,
+        span,
+        rates,
+        step: 0,
+        log: Vec::new(),
+        earlier,
+    };
     let result = training.run(session);
-    session.log = training.log;
+    session.log = joined(training.earlier, training.log);
     result
+}
+
+/// Two logs with the columns of both; what is not learnt keeps its last value, and is 0 before it has one.
+fn joined(earlier: Vec<LogRow>, later: Vec<LogRow>) -> Vec<LogRow> {
+    let Some(last) = earlier.last().cloned() else { return later };
+    let mut terms: Terms = Vec::new();
+    for (name, _) in last.terms.iter().chain(later.first().iter().flat_map(|row| &row.terms)) {
+        if terms.iter().all(|(known, _)| known != name) {
+            terms.push((name.clone(), 0.0));
+        }
+    }
+    let offset = |mut row: LogRow| {
+        (row.step, row.epoch, row.seconds) =
+            (row.step + last.step, row.epoch + last.epoch, row.seconds + last.seconds);
+        row
+    };
+    let rows = earlier.into_iter().chain(later.into_iter().map(offset));
+    rows.map(|row| {
+        for (name, value) in row.terms {
+            terms.iter_mut().filter(|(known, _)| *known == name).for_each(|term| term.1 = value);
+        }
+        LogRow { terms: terms.clone(), ..row }
+    })
+    .collect()
 }
 
 fn span(course: &Course, clips: usize) -> Span {
@@ -129,6 +181,7 @@ struct Training<'a, L> {
     rates: Rates,
     step: u64,
     log: Vec<LogRow>,
+    earlier: Vec<LogRow>,
 }
 
 impl<L: ClipLearner> Training<'_, L> {
@@ -211,7 +264,8 @@ impl<L: ClipLearner> Training<'_, L> {
         let Some(path) = &session.checkpoint else { return Ok(()) };
         let mut file = self.learner.state()?;
         let identity = self.course.identity.clone();
-        let head = Head { identity, step: self.step, seconds, log: self.log.clone() };
+        let (log, earlier) = (self.log.clone(), self.earlier.clone());
+        let head = Head { identity, step: self.step, seconds, log, earlier };
         file.metadata.insert("checkpoint".to_owned(), serde_json::to_string(&head).unwrap_or_default());
         Ok(file.save(path)?)
     }
@@ -227,8 +281,34 @@ impl<L: ClipLearner> Training<'_, L> {
             return Err(refuse("it was made with other settings, another seed or other footage".to_owned()));
         }
         self.learner.restore(file, head.step).map_err(|e| refuse(e.to_string()))?;
-        (self.step, self.log) = (head.step, head.log);
+        (self.step, self.log, self.earlier) = (head.step, head.log, head.earlier);
         session.notes.push(format!("training was resumed at step {}", self.step));
         Ok(head.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_two_learners_have_the_columns_of_both() {
+        let row = |step: u64, terms: &[(&str, f64)]| LogRow {
+            step,
+            epoch: step as f64,
+            seconds: 2.0 * step as f64,
+            terms: terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
+        let got = joined(
+            vec![row(1, &[("loss", 3.0), ("a", 1.0)]), row(2, &[("loss", 2.0), ("a", 0.5)])],
+            vec![row(1, &[("loss", 9.0), ("b", 4.0)])],
+        );
+        let wanted = [
+            row(1, &[("loss", 3.0), ("a", 1.0), ("b", 0.0)]),
+            row(2, &[("loss", 2.0), ("a", 0.5), ("b", 0.0)]),
+            row(3, &[("loss", 9.0), ("a", 0.5), ("b", 4.0)]),
+        ];
+        assert_eq!(got, wanted);
+        assert_eq!(joined(Vec::new(), vec![row(1, &[("b", 1.0)])]), [row(1, &[("b", 1.0)])]);
     }
 }

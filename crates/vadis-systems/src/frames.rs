@@ -92,14 +92,13 @@ pub(crate) fn calibrate(
     Ok(seen.statistics(footage_kind))
 }
 
-/// The same for a model that needs consecutive frames: over `runs` of them, each as a video of its own.
-pub(crate) fn calibrate_runs(
+/// What a model that needs consecutive frames says of `runs` of them, each as a video of its own.
+pub(crate) fn observe_runs(
     model: &dyn Model,
     footage: &FrameStore,
     runs: &[Run],
-    footage_kind: &str,
     session: &mut Session<'_>,
-) -> Result<Statistics, SystemError> {
+) -> Result<Seen, SystemError> {
     let total = runs.iter().map(Run::len).sum::<usize>() as u64;
     let mut seen = Seen::new(model);
     let mut scored = Vec::new();
@@ -118,11 +117,11 @@ pub(crate) fn calibrate_runs(
         scorer.finish(&mut scored)?;
         scored.drain(..).filter(|s| !s.edge).for_each(|s| seen.push(&s));
     }
-    Ok(seen.statistics(footage_kind))
+    Ok(seen)
 }
 
 /// The columns and a part of the heat of frames seen.
-struct Seen {
+pub(crate) struct Seen {
     names: Vec<&'static str>,
     columns: Vec<Vec<f64>>,
     heats: Vec<f64>,
@@ -144,7 +143,18 @@ impl Seen {
         self.columns[0].len()
     }
 
-    fn statistics(&self, footage_kind: &str) -> Statistics {
+    /// The same frames with other scores and indicators, made of the indicators that they have.
+    pub(crate) fn retell(&mut self, tell: impl Fn(&[f64]) -> (f64, Vec<f64>)) {
+        for frame in 0..self.frames() {
+            let old: Vec<f64> = self.columns[1..].iter().map(|column| column[frame]).collect();
+            let (score, indicators) = tell(&old);
+            let new = std::iter::once(score).chain(indicators);
+            self.columns.iter_mut().zip(new).for_each(|(column, value)| column[frame] = value);
+        }
+    }
+
+    /// How the columns and the heat lie; `footage_kind` says on what footage.
+    pub(crate) fn statistics(&self, footage_kind: &str) -> Statistics {
         let columns = self.names.iter().zip(&self.columns);
         Statistics {
             footage: footage_kind.to_owned(),

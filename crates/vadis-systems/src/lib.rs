@@ -183,7 +183,13 @@ pub fn cpu_device() -> burn::tensor::Device {
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
     use itae_nf::{Itae, Variant};
-    &[&mle::Mle, &robust_pca::RobustPca, &Itae(Variant::OnePath), &Itae(Variant::TwoPath)]
+    &[
+        &mle::Mle,
+        &robust_pca::RobustPca,
+        &Itae(Variant::OnePath),
+        &Itae(Variant::TwoPath),
+        &Itae(Variant::WithFlows),
+    ]
 }
 
 /// The method of that name.

@@ -25,7 +25,7 @@ pub(crate) struct Sliding {
 /// What one clip says of one of its frames.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
-    /// One for each indicator; none where the clip says nothing of this frame (a path that skips it).
+    /// One for each column; none where the clip says nothing of this frame (a path that skips it).
     pub(crate) columns: Vec<Option<f64>>,
     /// `height * width`.
     pub(crate) heat: Vec<f32>,
@@ -37,7 +37,7 @@ pub(crate) trait ClipJudge {
     fn format(&self) -> InputFormat;
     /// How its window slides.
     fn sliding(&self) -> Sliding;
-    /// Indicators it has.
+    /// Columns that it judges a frame by.
     fn columns(&self) -> usize;
     /// A frame as `[channels, height, width]` for the network.
     fn planes(&self, frame: &[u8]) -> Vec<f32>;
@@ -46,8 +46,8 @@ pub(crate) trait ClipJudge {
     /// # Errors
     /// If the network does not take the clip.
     fn judge(&self, clip: &[f32]) -> Result<Vec<Judged>, SystemError>;
-    /// The score, from a frame's columns.
-    fn score(&self, columns: &[f64]) -> f64;
+    /// The score and the indicators, from a frame's columns.
+    fn tell(&self, columns: Vec<f64>) -> (f64, Vec<f64>);
 }
 
 /// A [`Scorer`] of one video for a model that judges clips.
@@ -133,7 +133,8 @@ impl<'a, J: ClipJudge> SlidingScorer<'a, J> {
                     (None, said) => said.map(|(ago, value)| (ago + 1, value)),
                 };
             }
-            out.push(sum.told(self.judge.score(&columns), edge, columns));
+            let (score, indicators) = self.judge.tell(columns);
+            out.push(sum.told(score, edge, indicators));
         }
     }
 
@@ -228,8 +229,8 @@ mod tests {
             Ok(clip.iter().enumerate().map(judged).collect())
         }
 
-        fn score(&self, columns: &[f64]) -> f64 {
-            columns[0]
+        fn tell(&self, columns: Vec<f64>) -> (f64, Vec<f64>) {
+            (columns[0], columns)
         }
     }
 

@@ -107,6 +107,22 @@ fn a_small_file_cannot_ask_for_a_large_clip_network() {
 }
 
 #[test]
+fn a_small_file_cannot_ask_for_large_flows() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small_itae("itae-nf", folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    for (key, value) in [("flow_hidden", 2048), ("flow_steps", 256), ("flow_levels", 3), ("flow_levels", 0)] {
+        let change = |metadata: &mut BTreeMap<String, String>| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config[key] = value.into();
+            metadata.insert("config".to_owned(), config.to_string());
+        };
+        let greedy = with_config(&bytes, change, folder.path());
+        assert!(parse_model(&greedy).is_err(), "{key} {value}");
+    }
+}
+
+#[test]
 fn every_truncation_of_a_model_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let rival = ["size=16x16", "rank=2", "frames=40", "iterations=4"];
@@ -114,6 +130,7 @@ fn every_truncation_of_a_model_is_an_error() {
         small_mle(folder.path()),
         small("robust-pca", &rival, folder.path()),
         small_itae("one-path", folder.path()),
+        small_itae("itae-nf", folder.path()),
     ];
     for bytes in files {
         assert!(parse_model(&bytes).is_ok());

@@ -165,9 +165,24 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen_features(&self) -> Result<FrozenItaeFeatures, NnError> {
+        self.frozen_nodes(None)
+    }
+
+    /// The whole network, packed for inference: after the features [`FrozenItaeFeatures::run`] gives the
+    /// reconstructions.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the weights cannot be read.
+    pub fn frozen_with_features(&self) -> Result<FrozenItaeFeatures, NnError> {
         let plan = self.network.plan();
-        let nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
+        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name))
+    }
+
+    fn frozen_nodes(&self, output: Option<&str>) -> Result<FrozenItaeFeatures, NnError> {
+        let plan = self.network.plan();
+        let mut nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
         let shapes = nodes.iter().filter_map(|name| Some(plan.nodes()[plan.find(name)?].shape)).collect();
+        nodes.extend(output);
         Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(does_not_run)? })
     }
 }

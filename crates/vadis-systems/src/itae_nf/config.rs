@@ -12,9 +12,8 @@ const DIVISOR: usize = 4;
 /// MS-SSIM's window.
 const SMALLEST_SIDE: usize = 16;
 
-/// Every setting of `one-path` and `itae`.
+/// Every setting of `one-path` and `itae`, and the autoencoder's of `itae-nf`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ItaeConfig {
     /// Size of the network's input: `176x120` (width × height, multiples of 4), or `auto:21120`: about so many pixels
     /// in the footage's own proportions. Paper: 256×256, and Ped2 at its own 360×240.
@@ -171,6 +170,21 @@ impl ItaeConfig {
             return setting("max_frames", "max_frames and calibration_frames must hold a few clips");
         }
         Ok(())
+    }
+}
+
+impl ItaeConfig {
+    /// # Errors
+    /// [`SystemError::Setting`] where a fixed size gives maps that a flow cannot halve once a level.
+    pub(super) fn check_maps(&self, levels: usize) -> Result<(), SystemError> {
+        let unit = super::maps::SHRINK << levels;
+        match self.size {
+            Size::Fixed { width, height } if width % unit != 0 || height % unit != 0 => {
+                let reason = format!("with {levels} flow_levels both sides must be multiples of {unit}");
+                Err(SystemError::Setting { key: "size".to_owned(), reason })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -6,21 +6,27 @@
 //! anomalous. A frame's score is the largest mean error of a sliding patch (Eq. 12), averaged over all clips that hold
 //! the frame.
 //!
-//! The paper adds the likelihood of the paths' features under normalizing flows: [`Variant`] says which of its parts
-//! a method has, `score::COLUMNS` has the columns that they bring, and `score::combined` is where they meet.
+//! `itae-nf` adds how unlikely the paths' features are (Eq. 13): they are pooled over channels to a few maps of each
+//! feature frame, and a normalizing flow for each path learns their density, the autoencoder frozen.
 //!
-//! Read on: [`config`](self) → `train` → `score`. The network is [`vadis_nn::networks::Itae`].
+//! Read on: [`config`](self) → `train` → `score`, and for the flows `maps` → `flow` → `flow_train`. The networks are
+//! [`vadis_nn::networks::Itae`] and [`vadis_nn::networks::Glow`].
 
 mod config;
+mod flow;
+mod flow_train;
+mod maps;
 mod score;
 mod train;
 
+use serde::{Deserialize, Serialize};
 use vadis_nn::networks::ItaeConfig as NetworkConfig;
 use vadis_nn::weights::WeightFile;
 
 use crate::{Configured, FrameStore, InputFormat, Method, Model, Preset, Session, Setting, SystemError};
 
 pub use config::ItaeConfig;
+pub use flow::FlowConfig;
 pub use score::ItaeModel;
 
 /// Which parts of the paper's system a method has.
@@ -30,6 +36,8 @@ pub enum Variant {
     OnePath,
     /// Both paths.
     TwoPath,
+    /// Both paths, and a flow over the features of each.
+    WithFlows,
 }
 
 impl Variant {
@@ -38,6 +46,7 @@ impl Variant {
         match self {
             Self::OnePath => "one-path",
             Self::TwoPath => "itae",
+            Self::WithFlows => "itae-nf",
         }
     }
 
@@ -47,7 +56,7 @@ impl Variant {
         let channels = format.colour.channels();
         let network = match self {
             Self::OnePath => NetworkConfig::one_path(channels, size),
-            Self::TwoPath => NetworkConfig::new(channels, size),
+            Self::TwoPath | Self::WithFlows => NetworkConfig::new(channels, size),
         };
         NetworkConfig { width: config.width, ..network }
     }
@@ -65,6 +74,7 @@ impl Method for Itae {
         match self.0 {
             Variant::OnePath => "the two-path autoencoder's static path alone: an ablation",
             Variant::TwoPath => "implicit two-path autoencoder over clips: learns normal footage",
+            Variant::WithFlows => "the two-path autoencoder and normalizing flows over its features",
         }
     }
 
@@ -73,9 +83,17 @@ impl Method for Itae {
     }
 
     fn configure(&self, preset: Preset, settings: &[Setting]) -> Result<Box<dyn Configured>, SystemError> {
-        let config = crate::resolve_config(&ItaeConfig::preset(preset), settings)?;
-        config.check()?;
-        Ok(Box::new(Learner { variant: self.0, config }))
+        let variant = self.0;
+        let settings = match variant {
+            Variant::WithFlows => {
+                let base = WithFlows { itae: ItaeConfig::preset(preset), flow: FlowConfig::preset(preset) };
+                let WithFlows { itae, flow } = crate::resolve_config(&base, settings)?;
+                Settings { itae, flow: Some(flow) }
+            }
+            _ => Settings { itae: crate::resolve_config(&ItaeConfig::preset(preset), settings)?, flow: None },
+        };
+        settings.check()?;
+        Ok(Box::new(Learner { variant, settings }))
     }
 
     fn load(&self, file: &WeightFile) -> Result<Box<dyn Model>, SystemError> {
@@ -83,31 +101,69 @@ impl Method for Itae {
     }
 }
 
+/// The settings of a variant.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    itae: ItaeConfig,
+    /// Of the variant with flows.
+    flow: Option<FlowConfig>,
+}
+
+/// The settings of the variant with flows, as one table.
+#[derive(Debug, Serialize, Deserialize)]
+struct WithFlows {
+    #[serde(flatten)]
+    itae: ItaeConfig,
+    #[serde(flatten)]
+    flow: FlowConfig,
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), SystemError> {
+        self.itae.check()?;
+        let Some(flow) = &self.flow else { return Ok(()) };
+        flow.check()?;
+        self.itae.check_maps(flow.flow_levels)
+    }
+
+    fn value(&self) -> serde_json::Value {
+        let value = match self.flow.clone() {
+            Some(flow) => serde_json::to_value(WithFlows { itae: self.itae.clone(), flow }),
+            None => serde_json::to_value(&self.itae),
+        };
+        value.unwrap_or_default()
+    }
+}
+
 /// A variant whose settings are known.
 struct Learner {
     variant: Variant,
-    config: ItaeConfig,
+    settings: Settings,
 }
 
 impl Configured for Learner {
     fn config(&self) -> serde_json::Value {
-        serde_json::to_value(&self.config).unwrap_or_default()
+        self.settings.value()
     }
 
     fn input(&self, native_width: usize, native_height: usize) -> InputFormat {
-        let (width, height) = self.config.size.resolve(native_width, native_height);
-        InputFormat { width, height, colour: self.config.colour }
+        let ItaeConfig { size, colour, .. } = self.settings.itae;
+        let (width, height) = size.resolve(native_width, native_height);
+        // The features' maps are halved once a level.
+        let unit = self.settings.flow.as_ref().map_or(1, |flow| maps::SHRINK << flow.flow_levels);
+        let [width, height] = [width, height].map(|side| side.div_ceil(unit) * unit);
+        InputFormat { width, height, colour }
     }
 
     fn max_frames(&self) -> usize {
-        self.config.max_frames
+        self.settings.itae.max_frames
     }
 
     fn together(&self) -> usize {
-        4 * self.config.clip
+        4 * self.settings.itae.clip
     }
 
     fn train(&self, footage: &FrameStore, session: &mut Session<'_>) -> Result<Box<dyn Model>, SystemError> {
-        Ok(Box::new(train::train(self.variant, &self.config, footage, session)?))
+        Ok(Box::new(train::train(self.variant, &self.settings, footage, session)?))
     }
 }

@@ -13,7 +13,8 @@ use vadis_nn::segment::{NamedTensor, StateDict};
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame};
 
-use super::{ItaeConfig, Variant};
+use super::flow::{Flows, Unlikely};
+use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
 use crate::frames::to_unit;
 use crate::model_file::parse;
@@ -22,17 +23,22 @@ use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
 
-/// The columns: R of Eq. 12. A flow over a path's features adds its likelihood here.
-const COLUMNS: [&str; 1] = ["reconstruction"];
+/// Indicators of an autoencoder: R of Eq. 12.
+const RECONSTRUCTION: [&str; 1] = ["reconstruction"];
+/// Indicators with flows: R; the negative log-likelihoods of both paths in nats per dimension, together and each; and
+/// R with one of them, for the ablations.
+const WITH_FLOWS: [&str; 6] = [
+    "reconstruction",
+    "likelihood",
+    "likelihood_static",
+    "likelihood_dynamic",
+    "with_static",
+    "with_dynamic",
+];
 /// What a model file has beside the weights.
 const COUNTS: &str = "reference.counts";
 /// Largest side and clip of a model file.
 const MOST: usize = 4096;
-
-/// The score of a frame's columns (Eq. 14): R alone, as long as there is no flow.
-fn combined(columns: &[f64]) -> f64 {
-    columns[0]
-}
 
 /// A frame's bytes as `[channels, height, width]` in [−1, 1]; ignored pixels are 0.
 pub(super) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
@@ -50,6 +56,7 @@ pub struct ItaeModel {
     weights: Vec<NamedTensor>,
     network: FrozenItae,
     counts: Vec<f32>,
+    flows: Option<Flows>,
     statistics: Statistics,
     /// Memory of the network, used again from clip to clip.
     scratch: Mutex<Scratch>,
@@ -70,9 +77,18 @@ impl ItaeModel {
             weights: network.state_dict(),
             network: network.frozen()?,
             counts,
+            flows: None,
             statistics: Statistics::default(),
             scratch: Mutex::default(),
         })
+    }
+
+    pub(super) fn with_flows(self, flows: Flows) -> Self {
+        Self { flows: Some(flows), ..self }
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { itae: self.config.clone(), flow: self.flows.as_ref().map(|flows| flows.config.clone()) }
     }
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {
@@ -85,7 +101,11 @@ impl ItaeModel {
     /// [`SystemError::Model`] for missing or unreadable metadata, [`SystemError::Nn`] for wrong weights.
     pub fn from_file(variant: Variant, file: &WeightFile) -> Result<Self, SystemError> {
         let config: ItaeConfig = parse(file, "config")?;
-        config.check()?;
+        let flow: Option<FlowConfig> = match variant {
+            Variant::WithFlows => Some(parse(file, "config")?),
+            _ => None,
+        };
+        Settings { itae: config.clone(), flow: flow.clone() }.check()?;
         let format = format_of(file)?;
         let counts = file.values(COUNTS)?.to_vec();
         if counts.len() != format.width * format.height {
@@ -93,7 +113,11 @@ impl ItaeModel {
                 format!("`{COUNTS}` has {} values, not {}", counts.len(), format.width * format.height);
             return Err(SystemError::Model { reason });
         }
-        let weights = || file.tensors.iter().filter(|(name, _)| *name != COUNTS);
+        let mut rest = file.clone();
+        let flows =
+            flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(flow, &mut rest, format)?)));
+        let flows = flows.transpose()?;
+        let weights = || rest.tensors.iter().filter(|(name, _)| *name != COUNTS);
         // A file of a few bytes may name a network of gigabytes: its own size decides, before anything is built.
         let there: usize = weights().map(|(_, (_, values))| values.len()).sum();
         let needed = variant.network(&config, format).value_count()?;
@@ -111,6 +135,9 @@ impl ItaeModel {
         });
         let network = network.load_state_dict(named.collect()).map_err(NnError::from)?;
         let mut model = Self::new(variant, config, format, &network, counts)?;
+        if let Some((flow, (flows, scales))) = flows {
+            model = model.with_flows(Flows::new(flow, &network, &flows, scales, format)?);
+        }
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
@@ -119,6 +146,33 @@ impl ItaeModel {
     fn rebuild(&self, clip: &[f32]) -> Result<Vec<f32>, SystemError> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(self.network.run(clip, 1, &mut scratch)?)
+    }
+
+    /// The clip rebuilt, and how unlikely its static and its dynamic feature frames are, where there are flows.
+    fn see(&self, clip: &[f32]) -> Result<(Vec<f32>, [Vec<f32>; 2]), SystemError> {
+        let Some(flows) = &self.flows else { return Ok((self.rebuild(clip)?, Default::default())) };
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let Unlikely { rebuilt, appearance, motion } = flows.judge(clip, &mut scratch)?;
+        Ok((rebuilt, [appearance, motion]))
+    }
+
+    /// A value in deviations from its mean over held-out normal footage.
+    fn standardised(&self, column: &str, value: f64) -> f64 {
+        match self.statistics.column(column) {
+            Some(known) if known.std > 0.0 => (value - known.mean) / known.std,
+            Some(known) => value - known.mean,
+            None => value,
+        }
+    }
+
+    /// The score and the indicators anew, of the indicators that a frame has.
+    pub(super) fn retold(&self, indicators: &[f64]) -> (f64, Vec<f64>) {
+        match indicators {
+            [reconstruction, _, appearance, motion, ..] => {
+                self.tell(vec![*reconstruction, *appearance, *motion])
+            }
+            _ => self.tell(indicators.to_vec()),
+        }
     }
 
     /// |I − Î| of frame `t` for pixels in [0, 1], mean over the channels; 0 where a pixel does not count.
@@ -157,7 +211,7 @@ impl ClipJudge for ItaeModel {
     }
 
     fn columns(&self) -> usize {
-        COLUMNS.len()
+        if self.flows.is_some() { 3 } else { 1 }
     }
 
     fn planes(&self, frame: &[u8]) -> Vec<f32> {
@@ -165,22 +219,32 @@ impl ClipJudge for ItaeModel {
     }
 
     fn judge(&self, clip: &[f32]) -> Result<Vec<Judged>, SystemError> {
-        let rebuilt = self.rebuild(clip)?;
+        let (rebuilt, [appearance, motion]) = self.see(clip)?;
         let InputFormat { width, height, .. } = self.format;
         let patches = Patches::new(height, width, self.config.patch, &self.counts);
-        let judge = |t| {
+        // The static path sees every fourth frame alone.
+        let every = self.config.clip / appearance.len().max(1);
+        let judge = |t: usize| {
             let error = self.error(clip, &rebuilt, t);
-            let worst = patches.worst_mean(&error);
-            Judged {
-                columns: vec![Some(worst)],
-                heat: box_blur(&error, height, width, self.config.patch / 2),
-            }
+            let tap = appearance.get(t / every).filter(|_| t % every == 0);
+            let likelihoods = [tap, motion.get(t)].map(|nll| nll.map(|&nll| f64::from(nll)));
+            let worst = Some(patches.worst_mean(&error));
+            let columns = std::iter::once(worst).chain(likelihoods).take(self.columns()).collect();
+            Judged { columns, heat: box_blur(&error, height, width, self.config.patch / 2) }
         };
         Ok((0..self.config.clip).into_par_iter().map(judge).collect())
     }
 
-    fn score(&self, columns: &[f64]) -> f64 {
-        combined(columns)
+    /// Eq. 14 with both terms standardised by held-out normal footage and weight 1 (ours: the paper adds 0.1 to 0.7 of
+    /// a likelihood that is scaled to [0, 1] over the video, chosen on test labels).
+    fn tell(&self, columns: Vec<f64>) -> (f64, Vec<f64>) {
+        let &[reconstruction, appearance, motion] = columns.as_slice() else { return (columns[0], columns) };
+        let likelihood = appearance + motion;
+        let error = self.standardised("reconstruction", reconstruction);
+        let with = |column: &str, value: f64| error + self.standardised(column, value);
+        let ablations = [with("likelihood_static", appearance), with("likelihood_dynamic", motion)];
+        let indicators = [reconstruction, likelihood, appearance, motion].into_iter().chain(ablations);
+        (with("likelihood", likelihood), indicators.collect())
     }
 }
 
@@ -190,7 +254,7 @@ impl Model for ItaeModel {
     }
 
     fn config(&self) -> serde_json::Value {
-        serde_json::to_value(&self.config).unwrap_or_default()
+        self.settings().value()
     }
 
     fn input(&self) -> InputFormat {
@@ -202,7 +266,7 @@ impl Model for ItaeModel {
     }
 
     fn indicators(&self) -> &[&'static str] {
-        &COLUMNS
+        if self.flows.is_some() { &WITH_FLOWS } else { &RECONSTRUCTION }
     }
 
     fn statistics(&self) -> &Statistics {
@@ -219,7 +283,8 @@ impl Model for ItaeModel {
 
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
-        self.weights.iter().cloned().for_each(|t| file.insert(t));
+        let flows = self.flows.iter().flat_map(Flows::state);
+        self.weights.iter().chain(flows).cloned().for_each(|t| file.insert(t));
         let InputFormat { width, height, colour } = self.format;
         let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.counts.clone());
         file.insert(NamedTensor { name, shape, values });

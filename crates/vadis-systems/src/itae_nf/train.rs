@@ -12,11 +12,13 @@ use vadis_nn::segment::{NamedTensor, StateDict};
 use vadis_nn::weights::WeightFile;
 use vadis_nn::{NnError, tensor_values};
 
+use super::flow::Flows;
+use super::flow_train::FlowLearner;
 use super::score::{ItaeModel, to_planes};
-use super::{ItaeConfig, Variant};
-use crate::clip_training::{ClipLearner, Course, Terms, train_on_clips};
-use crate::clips::{Parts, thinned};
-use crate::frames::{calibrate_runs, counts_of};
+use super::{FlowConfig, ItaeConfig, Settings, Variant};
+use crate::clip_training::{ClipLearner, Course, Terms, goes_on_with, train_on_clips};
+use crate::clips::{Parts, clip_starts, thinned};
+use crate::frames::{counts_of, observe_runs};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
@@ -25,21 +27,45 @@ const RANGE: f32 = 2.0;
 /// The optimiser's state in a checkpoint.
 const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
 
-/// Trains on `footage` as the session says.
+/// Trains on `footage` as the session says: the autoencoder, then the flows over its features.
 pub(super) fn train(
     variant: Variant,
-    config: &ItaeConfig,
+    settings: &Settings,
     footage: &FrameStore,
     session: &mut Session<'_>,
 ) -> Result<ItaeModel, SystemError> {
+    let config = &settings.itae;
     let parts = Parts::of(footage.frames(), config.holdout, config.clip);
-    let course = course(variant, config, footage, session)?;
     let format = footage.format();
     let counts = counts_of(format, session.ignore.as_ref());
-    let mut learner = AutoencoderLearner::new(variant, config, format, counts, session)?;
-    train_on_clips(&mut learner, &course, footage, &parts, session)?;
-    let AutoencoderLearner { network, counts, .. } = learner;
+    let identity = format!("{} {}", variant.key(), identity(&settings.value(), footage, session)?);
+    let (network, flows) = match &settings.flow {
+        None => {
+            let course = course(config, identity);
+            (autoencoder(variant, config, &course, (footage, &parts), &counts, session)?, None)
+        }
+        Some(flow) => {
+            let (network, flows) =
+                with_flows((config, flow), &identity, (footage, &parts), &counts, session)?;
+            (network, Some(flows))
+        }
+    };
     let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts)?;
+    if let Some(flows) = flows {
+        model = model.with_flows(flows);
+    }
+    calibrate(&mut model, config, footage, &parts, session)?;
+    Ok(model)
+}
+
+/// Takes the score statistics on held-out footage.
+fn calibrate(
+    model: &mut ItaeModel,
+    config: &ItaeConfig,
+    footage: &FrameStore,
+    parts: &Parts,
+    session: &mut Session<'_>,
+) -> Result<(), SystemError> {
     let (runs, kind) = match parts.held_out.is_empty() {
         true => (&parts.train, "training"),
         false => (&parts.held_out, "held-out"),
@@ -51,18 +77,16 @@ pub(super) fn train(
         );
     }
     let runs = thinned(runs, 2 * config.clip, config.calibration_frames);
-    let statistics = calibrate_runs(&model, footage, &runs, kind, session)?;
-    model.set_statistics(statistics);
-    Ok(model)
+    let mut seen = observe_runs(model, footage, &runs, session)?;
+    model.set_statistics(seen.statistics(kind));
+    // Only now the indicators can be set against one another.
+    seen.retell(|indicators| model.retold(indicators));
+    model.set_statistics(seen.statistics(kind));
+    Ok(())
 }
 
-fn course(
-    variant: Variant,
-    config: &ItaeConfig,
-    footage: &FrameStore,
-    session: &Session<'_>,
-) -> Result<Course, SystemError> {
-    Ok(Course {
+fn course(config: &ItaeConfig, identity: String) -> Course {
+    Course {
         length: config.clip,
         stride: config.train_stride,
         batch: config.batch,
@@ -71,8 +95,64 @@ fn course(
         max_steps: config.max_steps,
         rate: config.rate,
         schedule: config.schedule,
-        identity: format!("{} {}", variant.key(), identity(config, footage, session)?),
-    })
+        identity,
+        earlier: Vec::new(),
+    }
+}
+
+/// Trains the autoencoder.
+fn autoencoder(
+    variant: Variant,
+    config: &ItaeConfig,
+    course: &Course,
+    (footage, parts): (&FrameStore, &Parts),
+    counts: &[f32],
+    session: &mut Session<'_>,
+) -> Result<Network, SystemError> {
+    let mut learner = AutoencoderLearner::new(variant, config, footage.format(), counts.to_vec(), session)?;
+    train_on_clips(&mut learner, course, footage, parts, session)?;
+    Ok(learner.network)
+}
+
+/// Trains the autoencoder and then the flows. Either can be interrupted and taken up: the checkpoint of the flows holds
+/// the autoencoder.
+fn with_flows(
+    (config, flow): (&ItaeConfig, &FlowConfig),
+    identity: &str,
+    (footage, parts): (&FrameStore, &Parts),
+    counts: &[f32],
+    session: &mut Session<'_>,
+) -> Result<(Network, Flows), SystemError> {
+    let (variant, format) = (Variant::WithFlows, footage.format());
+    let mut course = Course {
+        batch: flow.flow_clips,
+        epochs: flow.flow_epochs,
+        min_steps: 1,
+        max_steps: flow.flow_max_steps,
+        rate: flow.flow_rate,
+        ..self::course(config, format!("flows of {identity}"))
+    };
+    let taken_up = goes_on_with(&course.identity, session)?;
+    let network = if taken_up {
+        let mut rng = ChaCha8Rng::seed_from_u64(session.seed);
+        variant.network(config, format).init(&session.device, &mut rng)?
+    } else {
+        let first = self::course(config, format!("autoencoder of {identity}"));
+        let network = autoencoder(variant, config, &first, (footage, parts), counts, session)?;
+        // What follows must not look for the autoencoder's checkpoint.
+        session.resume = false;
+        course.earlier = std::mem::take(&mut session.log);
+        network.valid()
+    };
+    let from = (session.seed, &session.device);
+    let mut learner = FlowLearner::new(flow, config.clip, format, counts.to_vec(), network, from)?;
+    if !taken_up {
+        learner.prepare(footage, &clip_starts(&parts.train, config.clip, config.train_stride))?;
+    }
+    train_on_clips(&mut learner, &course, footage, parts, session)?;
+    let FlowLearner { autoencoder, scales, flows, .. } = learner;
+    let flows = Flows::new(flow.clone(), &autoencoder, &flows, scales, format)?;
+    Ok((autoencoder, flows))
 }
 
 /// The autoencoder while it learns.
