@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use vadis_nn::schedule::{Rates, Schedule, Span};
 use vadis_nn::weights::WeightFile;
 
-use crate::clips::{Parts, clip_starts, read_clips, shuffled};
+use crate::clips::{Parts, Run, clip_starts, read_clips, shuffled};
 use crate::model_file::metadata;
 use crate::session::CHECKPOINT_EVERY_S;
 use crate::{FrameStore, LogRow, Progress, Session, SystemError};
@@ -109,7 +109,8 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
 ) -> Result<(), SystemError> {
     let starts = clip_starts(&parts.train, course.length, course.stride);
     if starts.is_empty() {
-        let (got, needed) = (footage.len(), course.length);
+        // Of all stretches without a gap the longest is too short.
+        let (got, needed) = (parts.train.iter().map(Run::len).max().unwrap_or(0), course.length);
         return Err(SystemError::TooFewFrames { got, needed, system: learner.system() });
     }
     let held_out = clip_starts(&parts.held_out, course.length, course.length);

@@ -128,6 +128,32 @@ fn every_frame_is_scored_once_whatever_the_split() {
     }
 }
 
+/// Frames in colour, of a size that no preset has, in sources too short to hold any of out.
+#[test]
+fn clip_systems_take_colour_and_short_sources() {
+    for system in ["one-path", "itae-nf"] {
+        let texts = ["colour=rgb", "size=40x16", "max_steps=4", "min_steps=4"];
+        let settings: Vec<Setting> = texts.iter().map(|t| t.parse().unwrap()).collect();
+        let configured = method(system).unwrap().configure(Preset::Tiny, &settings).unwrap();
+        let input = configured.input(64, 40);
+        let folder = TempDir::new().unwrap();
+        let frames = scene(60, input);
+        let mut writer = FrameStoreWriter::create(folder.path(), input, 100).unwrap();
+        frames.iter().enumerate().for_each(|(i, f)| writer.push(i / 20, f).unwrap());
+        let bench = Bench { store: writer.finish().unwrap(), folder, frames };
+        let model = train_with(system, &settings, plain(&bench)).unwrap();
+        assert_eq!(model.statistics().footage, "training", "{system}");
+        let whole = score(model.as_ref(), &bench.frames, 60);
+        assert_eq!(whole, score(model.as_ref(), &bench.frames, 9), "{system}");
+        assert!(whole.iter().all(|s| s.score.is_finite() && !s.edge), "{system}");
+        let short = score(model.as_ref(), &bench.frames[..5], 2);
+        assert!(short.len() == 5 && short.iter().all(|s| s.edge), "{system}");
+        let explained = model.explain(&bench.frames[3..6]).unwrap();
+        let rebuilt = explained.reconstruction.unwrap();
+        assert_eq!((rebuilt.index, rebuilt.data.len()), (5, 40 * 16 * 3), "{system}");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_scores() {
     for system in keys() {
