@@ -97,3 +97,9 @@ impl From<RunError> for NnError {
         Self::Tensor(error.to_string())
     }
 }
+
+impl From<crate::segment::LoadError> for NnError {
+    fn from(error: crate::segment::LoadError) -> Self {
+        Self::Weights { name: "network".to_owned(), reason: error.to_string() }
+    }
+}

@@ -54,13 +54,27 @@ impl ItaeConfig {
     /// # Errors
     /// [`NnError::Setting`] if the width or the sizes cannot be built.
     pub fn init(&self, device: &Device, rng: &mut impl Rng) -> Result<Itae, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+    }
+
+    /// How many values the network's state has: parameters, running statistics, and for each norm the number of
+    /// batches seen.
+    ///
+    /// # Errors
+    /// As [`ItaeConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(plan.parameter_count() + plan.buffer_count() + plan.buffers().len() / 2)
+    }
+
+    fn checked_plan(&self) -> Result<Plan, NnError> {
         check_width(self.width)?;
         if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % TAU != 0) {
             let value = format!("{side} of {:?}", self.size);
             return Err(NnError::Setting { key: "size", value, expected: "sides divisible by 4" });
         }
-        let plan = self.plan().map_err(does_not_fit)?;
-        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+        self.plan().map_err(does_not_fit)
     }
 
     fn plan(&self) -> Result<Plan, PlanError> {
@@ -151,9 +165,24 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen_features(&self) -> Result<FrozenItaeFeatures, NnError> {
+        self.frozen_nodes(None)
+    }
+
+    /// The whole network, packed for inference: after the features [`FrozenItaeFeatures::run`] gives the
+    /// reconstructions.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the weights cannot be read.
+    pub fn frozen_with_features(&self) -> Result<FrozenItaeFeatures, NnError> {
         let plan = self.network.plan();
-        let nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
+        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name))
+    }
+
+    fn frozen_nodes(&self, output: Option<&str>) -> Result<FrozenItaeFeatures, NnError> {
+        let plan = self.network.plan();
+        let mut nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
         let shapes = nodes.iter().filter_map(|name| Some(plan.nodes()[plan.find(name)?].shape)).collect();
+        nodes.extend(output);
         Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(NnError::from)? })
     }
 }

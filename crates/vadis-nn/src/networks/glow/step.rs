@@ -12,7 +12,6 @@ use super::mix::{self, Mix};
 use super::permutation::{Factors, Permutation};
 use crate::NnError;
 use crate::networks::ae3d::output;
-use crate::networks::does_not_run;
 use crate::segment::initial_values;
 
 /// Where a step's parameters lie in the flat parameter.
@@ -240,7 +239,7 @@ impl Step {
     /// The step packed for inference.
     pub(super) fn freeze(&self, net: &Network, parameter: &[f32]) -> Result<FrozenStep, NnError> {
         let output = &net.plan().nodes()[net.plan().output_node()].name;
-        let net = net.freeze(&parameter[self.places.net.clone()], &[], &[output]).map_err(does_not_run)?;
+        let net = net.freeze(&parameter[self.places.net.clone()], &[], &[output])?;
         Ok(FrozenStep { mix: self.mix(parameter), net })
     }
 
