@@ -145,7 +145,7 @@ fn sliding(task: &Task) -> Outcome<Run> {
             MemAeConfig::new(channels, size).init(&device, &mut rng())?.frozen()?.sliding(wanted)?
         }
         Name::Itae | Name::OnePath => itae(task)?.init(&device, &mut rng())?.frozen()?.sliding(wanted)?,
-        Name::Cae | Name::Mle => return Err("images do not slide".into()),
+        _ => return Err("images do not slide".into()),
     };
     let values = values::<5>(task)?;
     let frames: Vec<Vec<f32>> = values.chunks_exact(values.len() / size[0]).map(<[f32]>::to_vec).collect();
