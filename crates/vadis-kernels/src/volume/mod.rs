@@ -1,7 +1,8 @@
 //! Networks over clips `[channels, time, height, width]`, forward, backward and frozen for inference;
 //! images are clips of one frame.
 //!
-//! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices.
+//! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices, and
+//! a [`SlidingWindow`] on each window of a stream.
 
 mod blocked;
 mod compile;

@@ -10,8 +10,7 @@ use crate::NnError;
 /// A network on each window of a stream: gives one frame of the window's reconstruction, bit for bit
 /// that of the whole window's, and computes only what reaches it and is new in the window.
 ///
-/// It shares the weights with the frozen network that it was made from, and can be sent to another
-/// thread.
+/// It shares the weights with the frozen network that it was made from.
 #[derive(Debug)]
 pub struct Sliding {
     window: SlidingWindow,
