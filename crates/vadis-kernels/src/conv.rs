@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use crate::Activation;
-use crate::elementwise::add;
+use crate::elementwise::{add, times_derivative};
 use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
 use crate::transpose::{interleave, separate};
 
@@ -522,13 +522,29 @@ fn bands(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(most).map(move |start| start..n.min(start + most))
 }
 
-/// Adds the interior's sum over all pixels, for each channel, to `sums`.
-pub(crate) fn add_channel_sums(isa: Isa, image: &Image, buffer: &[f32], sums: &mut [f32]) {
+/// Multiplies the gradient `delta` by the activation's derivative where the activation's output is `y`
+/// (an image and its buffer; `None` if that is done), and adds its sum over all pixels, for each channel,
+/// to `sums`.
+pub(crate) fn finish_gradient(
+    isa: Isa,
+    image: &Image,
+    delta: &mut [f32],
+    y: Option<(Activation, &Image, &[f32])>,
+    sums: &mut [f32],
+) {
     // Sixteen pixels abreast: a single running sum would wait for each addition.
     let mut wide = vec![0.0; LANES * image.channels];
-    for y in 0..image.height {
-        let row = &buffer[image.row(y)];
-        row.chunks(wide.len()).for_each(|chunk| add(isa, &mut wide, chunk));
+    for row in 0..image.height {
+        let delta = &mut delta[image.row(row)];
+        if let Some((activation, output, y)) = y {
+            let y = &y[output.row(row)];
+            for (delta, y) in delta.chunks_mut(wide.len()).zip(y.chunks(wide.len())) {
+                times_derivative(isa, activation, delta, y);
+                add(isa, &mut wide, delta);
+            }
+        } else {
+            delta.chunks(wide.len()).for_each(|delta| add(isa, &mut wide, delta));
+        }
     }
     for pixel in wide.chunks_exact(image.channels) {
         sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
