@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::conv::{Gather, Halo, Image, WeightGradient, Window, finish_gradient};
+use crate::conv::{Gather, Halo, Image, Window};
 use crate::elementwise::{add, times_derivative};
 use crate::network::Saved;
 use crate::planar::Planar;
 use crate::pool::Pool;
+use crate::weight_gradient::{WeightGradient, finish_gradient};
 use crate::{Activation, Isa, Layer, Step};
 
 /// Shares into which a batch's weight gradient is cut. A constant, so that sums have the same bits
