@@ -1,14 +1,16 @@
 //! A chain of convolutions of a network, image by image.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::conv::{Gather, Halo, Image, WeightGradient, Window, add_channel_sums};
+use crate::conv::{Gather, Halo, Image, Window};
 use crate::elementwise::{add, times_derivative};
 use crate::network::Saved;
 use crate::planar::Planar;
 use crate::pool::Pool;
+use crate::weight_gradient::{WeightGradient, finish_gradient};
 use crate::{Activation, Isa, Layer, Step};
 
 /// Shares into which a batch's weight gradient is cut. A constant, so that sums have the same bits
@@ -143,7 +145,8 @@ impl ImageStage {
         self.layers.iter().map(|layer| layer.forward.pack(&parameter[layer.weight.clone()])).collect()
     }
 
-    /// In training: `arena` keeps the activations, `keep` a copy of `y` unless it is empty.
+    /// In training: `arena` keeps the activations; `copy` gets the values of `y`, all of them, unless it is
+    /// empty.
     pub(crate) fn forward(
         &self,
         isa: Isa,
@@ -151,18 +154,18 @@ impl ImageStage {
         x: &[f32],
         arena: &mut [f32],
         y: &mut [f32],
-        keep: &mut [f32],
+        copy: &mut [MaybeUninit<f32>],
     ) {
         let packed = self.pack(parameter);
-        let mut kept: Vec<&mut [f32]> = keep.chunks_mut(self.output).collect();
-        kept.resize_with(y.len() / self.output, Default::default);
+        let mut copies: Vec<_> = copy.chunks_mut(self.output).collect();
+        copies.resize_with(y.len() / self.output, Default::default);
         let images = x.par_chunks(self.input).zip(arena.par_chunks_mut(self.arena_len));
-        images.zip(y.par_chunks_mut(self.output).zip(kept)).for_each_init(
+        images.zip(y.par_chunks_mut(self.output).zip(copies)).for_each_init(
             Vec::new,
             |scratch, (image, out)| {
-                let ((x, arena), (y, keep)) = (image, out);
+                let ((x, arena), (y, copy)) = (image, out);
                 self.image_forward(isa, parameter, &packed, x, arena, scratch, y);
-                keep.copy_from_slice(&y[..keep.len()]);
+                copy.write_copy_of_slice(&y[..copy.len()]);
             },
         );
     }
@@ -315,25 +318,16 @@ impl ImageStage {
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let (before, after) = scratch.split_at_mut(i + 1);
             let dy = &mut after[0];
-            if i + 1 < last {
-                let y = &arena[self.places[i + 1].clone()];
-                self.through_activation(isa, i + 1, layer.activation, dy, y);
-            }
+            let [weight, bias] = &layer.partial;
+            let y = (i + 1 < last)
+                .then(|| (layer.activation, &self.images[i + 1], &arena[self.places[i + 1].clone()]));
+            finish_gradient(isa, &self.gradients[i + 1], dy, y, &mut sums[bias.clone()]);
             let x = &arena[self.places[i].clone()];
             let (scalar, vector) = if layer.transposed { (&dy[..], x) } else { (x, &dy[..]) };
-            let [weight, bias] = &layer.partial;
             layer.weights.accumulate(isa, scalar, vector, &mut sums[weight.clone()]);
-            add_channel_sums(isa, &self.gradients[i + 1], dy, &mut sums[bias.clone()]);
             if wanted || i > 0 {
                 layer.backward.run(isa, dy, &packed[i], &[], Activation::None, &mut before[i]);
             }
-        }
-    }
-
-    fn through_activation(&self, isa: Isa, i: usize, activation: Activation, dy: &mut [f32], y: &[f32]) {
-        for row in 0..self.images[i].height {
-            let (gradient, output) = (self.gradients[i].row(row), self.images[i].row(row));
-            times_derivative(isa, activation, &mut dy[gradient], &y[output]);
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::elementwise::{activate, add, times_derivative};
 use crate::linear::{Matrix, Panels, Scalars, Vectors, product};
 use crate::{Activation, Isa};
 
+/// Biases whose gradients one task sums.
+const BIASES: usize = 1024;
+
 /// A fully connected layer; weight `[output][input]`.
 #[derive(Clone, Debug)]
 pub(crate) struct LinearStage {
@@ -59,8 +62,11 @@ impl LinearStage {
         // dW[o][i] = Σ_n dy[n][o] · x[n][i]
         let vectors = Vectors::terms(x, batch, self.input);
         product(isa, Scalars::Terms(dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
-        let bias = &mut gradient[self.bias.clone()];
-        dy.chunks_exact(self.output).for_each(|dy| add(isa, bias, dy));
+        let bias = gradient[self.bias.clone()].par_chunks_mut(BIASES).enumerate();
+        bias.for_each(|(index, bias)| {
+            let place = index * BIASES..index * BIASES + bias.len();
+            dy.chunks_exact(self.output).for_each(|dy| add(isa, bias, &dy[place.clone()]));
+        });
         if let Some(dx) = dx {
             // dx[n][i] = Σ_o dy[n][o] · W[o][i]
             let vectors = Vectors::terms(&parameter[self.weight.clone()], self.output, self.input);

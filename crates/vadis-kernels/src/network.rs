@@ -4,6 +4,9 @@
 //! image by image, so that an image's gradients never leave the cache; a linear layer runs over the
 //! whole batch.
 
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
@@ -55,8 +58,8 @@ pub struct Workspace {
     batch: usize,
     /// For each stage its images' activations.
     arenas: Vec<Vec<f32>>,
-    /// What arrives at each stage, and last the output. The first is kept for a linear stage, the last
-    /// where an activation made it: nothing else needs them on the way back.
+    /// What arrives at each stage, and last the output. The first is kept for a linear stage only: nothing
+    /// else needs it on the way back.
     edges: Vec<Vec<f32>>,
     /// The gradients at the same places, and those within each stage, while a backward pass runs.
     deltas: Pool<Vec<Vec<f32>>>,
@@ -128,16 +131,17 @@ impl Network {
         check("input", batch * self.input, x.len())?;
         workspace.fit(self, batch);
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(x.to_vec()) };
-        let mut output = vec![0.0; batch * self.output];
+        let mut output = Vec::with_capacity(batch * self.output);
         let Workspace { arenas, edges, .. } = workspace;
         for (index, stage) in self.stages.iter().enumerate() {
             let (before, after) = edges.split_at_mut(index + 1);
             let x = if index == 0 { x } else { &before[index][..] };
-            // The last stage writes the output, and keeps a copy of it.
-            let (y, keep) =
-                if index == last { (&mut output, &mut after[0]) } else { (&mut after[0], &mut Vec::new()) };
-            stage.forward(self.isa, parameter, x, &mut arenas[index], y, keep);
+            let len = if index == last { batch * self.output } else { 0 };
+            let copy = &mut output.spare_capacity_mut()[..len];
+            stage.forward(self.isa, parameter, x, &mut arenas[index], &mut after[0], copy);
         }
+        // SAFETY: the vector has room for so many values, and the last stage copied as many into it.
+        unsafe { output.set_len(batch * self.output) };
         if matches!(self.stages[0], Stage::Linear(_)) {
             edges[0].clear();
             edges[0].extend_from_slice(x);
@@ -307,9 +311,7 @@ impl Workspace {
         self.edges.resize_with(stages.len() + 1, Vec::new);
         for (index, stage) in stages.iter().enumerate() {
             self.arenas[index].resize(batch * stage.arena_len(), 0.0);
-            // The last edge is there to know an activation's derivative by.
-            let kept = index + 1 < stages.len() || stage.activation() != Activation::None;
-            self.edges[index + 1].resize(if kept { batch * stage.output_len() } else { 0 }, 0.0);
+            self.edges[index + 1].resize(batch * stage.output_len(), 0.0);
         }
     }
 }
@@ -318,7 +320,6 @@ impl Workspace {
 pub(crate) struct Saved<'a> {
     pub(crate) input: &'a [f32],
     pub(crate) arena: &'a [f32],
-    /// Empty if it is the network's and has no activation.
     pub(crate) output: &'a [f32],
 }
 
@@ -337,13 +338,6 @@ impl Stage {
         }
     }
 
-    fn activation(&self) -> Activation {
-        match self {
-            Self::Images(stage) => stage.activation(),
-            Self::Linear(stage) => stage.activation,
-        }
-    }
-
     fn pack(&self, isa: Isa, parameter: &[f32]) -> Packed {
         match self {
             Self::Images(stage) => Packed::Images(stage.pack(parameter)),
@@ -351,7 +345,8 @@ impl Stage {
         }
     }
 
-    /// A forward pass in training: fills `arena`, `y` and, unless that is empty, `keep` with the same.
+    /// A forward pass in training: fills `arena`, `y` and, unless that is empty, all of `copy` with the
+    /// values of `y`.
     fn forward(
         &self,
         isa: Isa,
@@ -359,13 +354,14 @@ impl Stage {
         x: &[f32],
         arena: &mut [f32],
         y: &mut [f32],
-        keep: &mut [f32],
+        copy: &mut [MaybeUninit<f32>],
     ) {
+        assert!(copy.is_empty() || copy.len() == y.len(), "a copy of the whole output");
         match self {
-            Self::Images(stage) => stage.forward(isa, parameter, x, arena, y, keep),
+            Self::Images(stage) => stage.forward(isa, parameter, x, arena, y, copy),
             Self::Linear(stage) => {
                 stage.forward(isa, parameter, stage.vectors(parameter), x, y);
-                keep.copy_from_slice(&y[..keep.len()]);
+                copy.write_copy_of_slice(&y[..copy.len()]);
             }
         }
     }
