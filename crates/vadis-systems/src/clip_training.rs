@@ -238,7 +238,9 @@ impl<L: ClipLearner> Training<'_, L> {
         let every = (self.span.steps / LOOKS).max(LOOK_EVERY);
         let before = self.log.last().and_then(|row| row.terms.iter().find(|(name, _)| name == "held_out"));
         match before {
-            Some((_, loss)) if self.step % every != 0 && self.step < self.span.steps => Ok(Some(*loss)),
+            Some((_, loss)) if !self.step.is_multiple_of(every) && self.step < self.span.steps => {
+                Ok(Some(*loss))
+            }
             _ => {
                 let clips = self.read(&self.held_out)?;
                 self.learner.look(clips, self.held_out.len()).map(Some)

@@ -129,7 +129,7 @@ impl ItaeConfig {
         {
             return setting("size", "both sides must be multiples of 4, at least 16");
         }
-        if !(4..=64).contains(&self.clip) || self.clip % DIVISOR != 0 {
+        if !(4..=64).contains(&self.clip) || !self.clip.is_multiple_of(DIVISOR) {
             return setting("clip", "must be a multiple of 4 from 4 to 64 frames");
         }
         if !(self.width > 0.0 && self.width <= 4.0) {

@@ -191,7 +191,7 @@ impl Flows {
 
     /// The flows of a model file, taken out of it; the autoencoder's weights are left.
     pub(super) fn take(
-        config: FlowConfig,
+        config: &FlowConfig,
         file: &mut WeightFile,
         format: InputFormat,
     ) -> Result<([Glow; 2], Scales), SystemError> {

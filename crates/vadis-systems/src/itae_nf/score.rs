@@ -115,7 +115,7 @@ impl ItaeModel {
         }
         let mut rest = file.clone();
         let flows =
-            flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(flow, &mut rest, format)?)));
+            flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(&flow, &mut rest, format)?)));
         let flows = flows.transpose()?;
         let weights = || rest.tensors.iter().filter(|(name, _)| *name != COUNTS);
         // A file of a few bytes may name a network of gigabytes: its own size decides, before anything is built.
@@ -226,7 +226,7 @@ impl ClipJudge for ItaeModel {
         let every = self.config.clip / appearance.len().max(1);
         let judge = |t: usize| {
             let error = self.error(clip, &rebuilt, t);
-            let tap = appearance.get(t / every).filter(|_| t % every == 0);
+            let tap = appearance.get(t / every).filter(|_| t.is_multiple_of(every));
             let likelihoods = [tap, motion.get(t)].map(|nll| nll.map(|&nll| f64::from(nll)));
             let worst = Some(patches.worst_mean(&error));
             let columns = std::iter::once(worst).chain(likelihoods).take(self.columns()).collect();

@@ -55,7 +55,7 @@ pub fn gather(
         let before = done;
         let result = read_source(opened, input, surroundings, &mut |frame| {
             watch(place, frame);
-            if frame.index / together as u64 % every == 0 {
+            if (frame.index / together as u64).is_multiple_of(every) {
                 writer.push(place, frame)?;
             }
             done += 1;
