@@ -51,14 +51,20 @@ fn gapless(frames: &[StoredFrame]) -> Vec<Run> {
     frames.chunk_by(follows).map(run).collect()
 }
 
-/// Of `runs`, parts of `length` frames spread evenly, some `budget` frames in all; all of them where they are no more.
+/// Of `runs`, pieces of one clip's `length` to two spread evenly, some `budget` frames in all; the runs themselves where
+/// they are no more.
 pub(crate) fn thinned(runs: &[Run], length: usize, budget: usize) -> Vec<Run> {
     if runs.iter().map(Run::len).sum::<usize>() <= budget {
         return runs.to_vec();
     }
-    let starts = clip_starts(runs, length, length);
-    let count = (budget / length).clamp(1, starts.len().max(1)).min(starts.len());
-    (0..count).map(|i| starts[i * starts.len() / count]).map(|start| start..start + length).collect()
+    let cut = |run: &Run| {
+        let end = run.end;
+        run.clone().step_by(2 * length).map(move |start| start..end.min(start + 2 * length))
+    };
+    let pieces: Vec<Run> = runs.iter().flat_map(cut).filter(|piece| piece.len() >= length).collect();
+    let frames = pieces.iter().map(Run::len).sum::<usize>().max(1);
+    let count = (pieces.len() * budget / frames).clamp(1, pieces.len().max(1)).min(pieces.len());
+    (0..count).map(|i| pieces[i * pieces.len() / count].clone()).collect()
 }
 
 /// First places of the clips of `length` frames in `runs`, `stride` apart.
@@ -134,8 +140,9 @@ mod tests {
         assert_eq!(parts.train, [0..80, 100..115, 115..127]);
         assert_eq!(parts.held_out, [80..100, 127..131], "a whole clip at least");
         assert_eq!(thinned(&parts.held_out, 4, 24), parts.held_out);
-        assert_eq!(thinned(&parts.held_out, 4, 12), [80..84, 88..92, 96..100]);
-        assert_eq!(thinned(&parts.held_out, 32, 12), [0..0; 0]);
+        assert_eq!(thinned(&parts.held_out, 4, 12), [80..88, 96..100]);
+        assert_eq!(thinned(&[0..4, 9..13, 20..24], 4, 8), [0..4, 9..13], "runs of one clip each");
+        assert_eq!(thinned(&[0..4, 9..13], 8, 4), [0..0; 0]);
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn clip_systems_take_colour_and_short_sources() {
         let bench = Bench { store: writer.finish().unwrap(), folder, frames };
         let model = train_with(system, &settings, plain(&bench)).unwrap();
         assert_eq!(model.statistics().footage, "training", "{system}");
+        assert!(model.statistics().frames > 0, "{system}");
         let whole = score(model.as_ref(), &bench.frames, 60);
         assert_eq!(whole, score(model.as_ref(), &bench.frames, 9), "{system}");
         assert!(whole.iter().all(|s| s.score.is_finite() && !s.edge), "{system}");

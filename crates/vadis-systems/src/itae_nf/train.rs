@@ -76,7 +76,7 @@ fn calibrate(
                 .to_owned(),
         );
     }
-    let runs = thinned(runs, 2 * config.clip, config.calibration_frames);
+    let runs = thinned(runs, config.clip, config.calibration_frames);
     let mut seen = observe_runs(model, footage, &runs, session)?;
     model.set_statistics(seen.statistics(kind));
     // Only now the indicators can be set against one another.
