@@ -38,7 +38,7 @@ struct Settings {
 }
 
 fn main() -> Outcome<()> {
-    let Some(settings) = settings(std::env::args().skip(1).collect()) else {
+    let Some(settings) = settings(&std::env::args().skip(1).collect::<Vec<_>>()) else {
         return Err("usage: winograd_training STEPS SEEDS SIDE SOURCE SOURCE...".into());
     };
     let mut footage =
@@ -56,8 +56,8 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-fn settings(arguments: Vec<String>) -> Option<Settings> {
-    let [steps, seeds, side, sources @ ..] = arguments.as_slice() else { return None };
+fn settings(arguments: &[String]) -> Option<Settings> {
+    let [steps, seeds, side, sources @ ..] = arguments else { return None };
     let sources = sources.to_vec();
     let (steps, seeds, side) = (steps.parse().ok()?, seeds.parse().ok()?, side.parse().ok()?);
     (steps >= LAST && sources.len() > 1).then_some(Settings { steps, seeds, side, sources })
