@@ -106,9 +106,14 @@ impl Layout {
 
     /// Writes zeros around the values of a row with its margins.
     pub(crate) fn clear_margins(&self, row: &mut [f32]) {
+        self.fill_margins(row, 0.0);
+    }
+
+    /// Writes what stands for zero around the values of a row with its margins.
+    pub(crate) fn fill_margins<T: Copy>(&self, row: &mut [T], zero: T) {
         let inside = self.inside();
-        row[..inside.start].fill(0.0);
-        row[inside.end..].fill(0.0);
+        row[..inside.start].fill(zero);
+        row[inside.end..].fill(zero);
     }
 
     /// Writes zeros around the values of all rows of a batch.
@@ -141,6 +146,16 @@ impl Layout {
 
     /// Writes a batch to `[batch][C][T][H][W]`.
     pub(crate) fn write_planes(&self, buffer: &[f32], planes: &mut [f32]) {
+        self.write_planes_by(buffer, planes, |value| value);
+    }
+
+    /// As [`Layout::write_planes`], where `value` gives the value of an element.
+    pub(crate) fn write_planes_by<T: Copy + Sync>(
+        &self,
+        buffer: &[T],
+        planes: &mut [f32],
+        value: impl Fn(T) -> f32 + Sync,
+    ) {
         let ([time, height, width], lanes) = (self.shape, self.lanes);
         let plane = time * height * width;
         let clips = planes.len() / (self.channels * plane);
@@ -156,7 +171,7 @@ impl Layout {
                 let start = first + c * plane;
                 // SAFETY: each row of each plane belongs to one task.
                 let to = unsafe { shared.part(start..start + width) };
-                to.iter_mut().zip(row[c..].iter().step_by(lanes)).for_each(|(to, from)| *to = *from);
+                to.iter_mut().zip(row[c..].iter().step_by(lanes)).for_each(|(to, from)| *to = value(*from));
             }
         });
     }

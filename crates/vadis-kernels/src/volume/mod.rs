@@ -7,6 +7,7 @@ mod blocked;
 mod compile;
 mod direct;
 mod few;
+mod int8;
 mod kernel;
 mod layout;
 mod network;
@@ -20,5 +21,6 @@ mod taps;
 mod weights;
 mod winograd;
 
+pub use int8::FrozenInt8;
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};

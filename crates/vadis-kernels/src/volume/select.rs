@@ -6,24 +6,24 @@
 use rayon::prelude::*;
 
 use super::layout::Layout;
-use super::pass::{Pooled, maximum, unpool};
+use super::pass::{Pooled, unpool};
 use crate::Isa;
 use crate::elementwise::add;
 use crate::tile::LANES;
 
 /// A batch in its layout.
 #[derive(Clone, Copy)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct Batch<'a, T = f32> {
     pub(crate) layout: &'a Layout,
-    pub(crate) values: &'a [f32],
+    pub(crate) values: &'a [T],
 }
 
-impl<'a> Batch<'a> {
-    fn row(&self, place: &Place) -> &'a [f32] {
+impl<'a, T> Batch<'a, T> {
+    fn row(&self, place: &Place) -> &'a [T] {
         self.row_of(place.clip, place.block, place.t, place.y)
     }
 
-    fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [f32] {
+    fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [T] {
         let row = self.layout.row(block, t, y);
         let start = clip * self.layout.len();
         &self.values[start + row.start..start + row.end]
@@ -39,13 +39,22 @@ struct Place {
     y: usize,
 }
 
+/// Where a node's values are written.
+pub(crate) struct Target<'a, T = f32> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) values: &'a mut [T],
+    /// What stands for zero.
+    pub(crate) zero: T,
+}
+
 /// Calls `f` with each row, its margins cleared, and its place.
-fn rows(layout: &Layout, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
+fn rows<T: Copy + Send + Sync>(to: Target<'_, T>, f: impl Fn(Place, &mut [T]) + Sync) {
+    let Target { layout, values, zero } = to;
     let [time, height, _] = layout.shape;
     values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
         let (clip, rest) = (index / layout.rows(), index % layout.rows());
         let place = Place { clip, block: rest / (time * height), t: rest / height % time, y: rest % height };
-        layout.clear_margins(row);
+        layout.fill_margins(row, zero);
         f(place, &mut row[layout.inside()]);
     });
 }
@@ -64,16 +73,21 @@ impl Pool {
         (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
     }
 
-    pub(crate) fn forward(self, isa: Isa, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+    pub(crate) fn forward<T: Copy + Send + Sync>(
+        self,
+        input: Batch<'_, T>,
+        to: Target<'_, T>,
+        maximum: impl Fn(&mut [T], &[T], usize) + Sync,
+    ) {
         let [st, sy, sx] = self.stride;
-        rows(layout, output, |Place { clip, block, t, y }, row| {
+        rows(to, |Place { clip, block, t, y }, row| {
             for (index, [dt, dy, dx]) in self.offsets().enumerate() {
                 let values = &input.row_of(clip, block, t * st + dt, y * sy + dy)[dx * LANES..];
                 if index == 0 {
                     let picked = values.chunks(sx * LANES).zip(row.chunks_exact_mut(LANES));
                     picked.for_each(|(value, most)| most.copy_from_slice(&value[..LANES]));
                 } else {
-                    maximum(isa, row, values, sx);
+                    maximum(row, values, sx);
                 }
             }
         });
@@ -114,9 +128,9 @@ impl Pool {
 }
 
 /// Repeats each value `factor` times on each axis.
-pub(crate) fn upsample(factor: [usize; 3], input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
+pub(crate) fn upsample<T: Copy + Send + Sync>(factor: [usize; 3], input: Batch<'_, T>, to: Target<'_, T>) {
     let [ft, fy, fx] = factor;
-    rows(layout, output, |Place { clip, block, t, y }, row| {
+    rows(to, |Place { clip, block, t, y }, row| {
         let from = input.row_of(clip, block, t / ft, y / fy);
         for (values, from) in row.chunks_exact_mut(fx * LANES).zip(from.chunks_exact(LANES)) {
             values.chunks_exact_mut(LANES).for_each(|value| value.copy_from_slice(from));
@@ -134,7 +148,7 @@ pub(crate) fn upsample_backward(
     accumulate: bool,
 ) {
     let [ft, fy, fx] = factor;
-    rows(layout, to, |Place { clip, block, t, y }, row| {
+    rows(Target { layout, values: to, zero: 0.0 }, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }
@@ -148,12 +162,13 @@ pub(crate) fn upsample_backward(
 }
 
 /// Joins along the channels.
-pub(crate) fn concat(inputs: &[Batch<'_>], layout: &Layout, output: &mut [f32]) {
-    rows(layout, output, |place, row| {
-        row.fill(0.0);
+pub(crate) fn concat<T: Copy + Send + Sync>(inputs: &[Batch<'_, T>], to: Target<'_, T>) {
+    let zero = to.zero;
+    rows(to, |place, row| {
+        row.fill(zero);
         let mut first = 0;
         for input in inputs {
-            copy_channels(*input, &place, (first, row), |to, from| *to = from);
+            copy_channels(*input, &place, (first, row));
             first += input.layout.channels;
         }
     });
@@ -161,12 +176,7 @@ pub(crate) fn concat(inputs: &[Batch<'_>], layout: &Layout, output: &mut [f32]) 
 
 /// Gives the rows of the channels that input and row share, where the input's channels start at
 /// `first` of the joined ones.
-fn copy_channels(
-    input: Batch<'_>,
-    place: &Place,
-    (first, row): (usize, &mut [f32]),
-    set: impl Fn(&mut f32, f32),
-) {
+fn copy_channels<T: Copy>(input: Batch<'_, T>, place: &Place, (first, row): (usize, &mut [T])) {
     let channels = place.block * LANES..(place.block + 1) * LANES;
     let shared = first.max(channels.start)..(first + input.layout.channels).min(channels.end);
     if shared.is_empty() {
@@ -175,8 +185,7 @@ fn copy_channels(
     if first.is_multiple_of(LANES) && shared.start == channels.start {
         let block = (channels.start - first) / LANES;
         let from = input.row(&Place { block, ..*place });
-        row.iter_mut().zip(from).for_each(|(to, from)| set(to, *from));
-        return;
+        return row.copy_from_slice(from);
     }
     for channel in shared {
         let (block, lane) = ((channel - first) / LANES, (channel - first) % LANES);
@@ -185,7 +194,7 @@ fn copy_channels(
             .iter_mut()
             .step_by(LANES)
             .zip(from)
-            .for_each(|(to, from)| set(to, *from));
+            .for_each(|(to, from)| *to = *from);
     }
 }
 
@@ -197,7 +206,7 @@ pub(crate) fn concat_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(layout, to, |place, row| {
+    rows(Target { layout, values: to, zero: 0.0 }, |place, row| {
         if first.is_multiple_of(LANES) && !accumulate {
             let block = first / LANES + place.block;
             return row.copy_from_slice(gradient.row(&Place { block, ..place }));
@@ -215,8 +224,8 @@ pub(crate) fn concat_backward(
 }
 
 /// Frames 0, `step`, 2·`step`, …
-pub(crate) fn sample(step: usize, input: Batch<'_>, layout: &Layout, output: &mut [f32]) {
-    rows(layout, output, |Place { clip, block, t, y }, row| {
+pub(crate) fn sample<T: Copy + Send + Sync>(step: usize, input: Batch<'_, T>, to: Target<'_, T>) {
+    rows(to, |Place { clip, block, t, y }, row| {
         row.copy_from_slice(input.row_of(clip, block, t * step, y));
     });
 }
@@ -229,7 +238,7 @@ pub(crate) fn sample_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(layout, to, |Place { clip, block, t, y }, row| {
+    rows(Target { layout, values: to, zero: 0.0 }, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }
