@@ -317,7 +317,7 @@ impl Network {
         let layout = &self.nodes[index].value;
         let inputs: Vec<Batch<'_>> =
             node.inputs.iter().zip(inputs).map(|(&input, values)| self.batch_of(input, values)).collect();
-        let to = Target { layout, values: value, zero: 0.0 };
+        let to = Target { layout, values: value };
         match node.operation {
             Operation::Input => layout.read_planes(x, to.values),
             Operation::MaxPool { kernel, stride } => {

@@ -43,18 +43,16 @@ struct Place {
 pub(crate) struct Target<'a, T = f32> {
     pub(crate) layout: &'a Layout,
     pub(crate) values: &'a mut [T],
-    /// What stands for zero.
-    pub(crate) zero: T,
 }
 
 /// Calls `f` with each row, its margins cleared, and its place.
-fn rows<T: Copy + Send + Sync>(to: Target<'_, T>, f: impl Fn(Place, &mut [T]) + Sync) {
-    let Target { layout, values, zero } = to;
+fn rows<T: Copy + Default + Send + Sync>(to: Target<'_, T>, f: impl Fn(Place, &mut [T]) + Sync) {
+    let Target { layout, values } = to;
     let [time, height, _] = layout.shape;
     values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
         let (clip, rest) = (index / layout.rows(), index % layout.rows());
         let place = Place { clip, block: rest / (time * height), t: rest / height % time, y: rest % height };
-        layout.fill_margins(row, zero);
+        layout.clear_margins(row);
         f(place, &mut row[layout.inside()]);
     });
 }
@@ -73,7 +71,7 @@ impl Pool {
         (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
     }
 
-    pub(crate) fn forward<T: Copy + Send + Sync>(
+    pub(crate) fn forward<T: Copy + Default + Send + Sync>(
         self,
         input: Batch<'_, T>,
         to: Target<'_, T>,
@@ -128,7 +126,11 @@ impl Pool {
 }
 
 /// Repeats each value `factor` times on each axis.
-pub(crate) fn upsample<T: Copy + Send + Sync>(factor: [usize; 3], input: Batch<'_, T>, to: Target<'_, T>) {
+pub(crate) fn upsample<T: Copy + Default + Send + Sync>(
+    factor: [usize; 3],
+    input: Batch<'_, T>,
+    to: Target<'_, T>,
+) {
     let [ft, fy, fx] = factor;
     rows(to, |Place { clip, block, t, y }, row| {
         let from = input.row_of(clip, block, t / ft, y / fy);
@@ -148,7 +150,7 @@ pub(crate) fn upsample_backward(
     accumulate: bool,
 ) {
     let [ft, fy, fx] = factor;
-    rows(Target { layout, values: to, zero: 0.0 }, |Place { clip, block, t, y }, row| {
+    rows(Target { layout, values: to }, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }
@@ -162,10 +164,9 @@ pub(crate) fn upsample_backward(
 }
 
 /// Joins along the channels.
-pub(crate) fn concat<T: Copy + Send + Sync>(inputs: &[Batch<'_, T>], to: Target<'_, T>) {
-    let zero = to.zero;
+pub(crate) fn concat<T: Copy + Default + Send + Sync>(inputs: &[Batch<'_, T>], to: Target<'_, T>) {
     rows(to, |place, row| {
-        row.fill(zero);
+        row.fill(T::default());
         let mut first = 0;
         for input in inputs {
             copy_channels(*input, &place, (first, row));
@@ -206,7 +207,7 @@ pub(crate) fn concat_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(Target { layout, values: to, zero: 0.0 }, |place, row| {
+    rows(Target { layout, values: to }, |place, row| {
         if first.is_multiple_of(LANES) && !accumulate {
             let block = first / LANES + place.block;
             return row.copy_from_slice(gradient.row(&Place { block, ..place }));
@@ -224,7 +225,7 @@ pub(crate) fn concat_backward(
 }
 
 /// Frames 0, `step`, 2·`step`, …
-pub(crate) fn sample<T: Copy + Send + Sync>(step: usize, input: Batch<'_, T>, to: Target<'_, T>) {
+pub(crate) fn sample<T: Copy + Default + Send + Sync>(step: usize, input: Batch<'_, T>, to: Target<'_, T>) {
     rows(to, |Place { clip, block, t, y }, row| {
         row.copy_from_slice(input.row_of(clip, block, t * step, y));
     });
@@ -238,7 +239,7 @@ pub(crate) fn sample_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(Target { layout, values: to, zero: 0.0 }, |Place { clip, block, t, y }, row| {
+    rows(Target { layout, values: to }, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }

@@ -40,7 +40,7 @@ impl Network {
                 }
                 _ => None,
             };
-            Some(NodeInt8 { layout: ways.layouts[index], scale: scales[index], conv })
+            Some(NodeInt8 { layout: ways.layouts[index], scale: scales[index].clone(), conv })
         };
         let nodes = plan.nodes().iter().enumerate().map(compiled).collect();
         Ok(FrozenInt8 { plan: plan.clone(), unit: Unit::new(self.isa()), nodes, outputs, uses })
@@ -93,23 +93,26 @@ impl Ways {
         [weight, bias]: [&[f32]; 2],
     ) -> ConvInt8 {
         let taps: usize = conv.kernel.iter().product();
-        let weight = Weight::new(weight, conv.cout, |element| match conv.transposed {
-            None => element / (conv.cin * taps),
-            Some(_) => element / taps % conv.cout,
-        });
         let input = node.inputs[0];
+        let channels = |element: usize| match conv.transposed {
+            None => [element / taps % conv.cin, element / (conv.cin * taps)],
+            Some(_) => [element / (conv.cout * taps), element / taps % conv.cout],
+        };
+        let scaled = |(element, value): (usize, &f32)| value * scales[input].steps[channels(element)[0]];
+        let weight: Vec<f32> = weight.iter().enumerate().map(scaled).collect();
+        let weight = Weight::new(&weight, conv.cout, |element| channels(element)[1]);
         let layouts = [self.layouts[input], self.layouts[index]];
         let window = (&window(conv), conv.transposed.is_some());
         if !layouts[1].is_blocked() {
             return ConvInt8::Few(FewInt8::new(
                 window,
                 layouts,
-                scales[input],
+                &scales[input],
                 (&weight, bias),
                 conv.activation,
             ));
         }
-        let direct = DirectInt8::new(window, layouts, scales[input], (&weight, bias), conv.activation);
+        let direct = DirectInt8::new(window, layouts, &scales[input], (&weight, bias), conv.activation);
         if self.floats[index] { ConvInt8::Floats(direct) } else { ConvInt8::Bytes(direct) }
     }
 }

@@ -14,7 +14,7 @@ use super::super::taps::Window;
 use super::super::winograd::Aligned;
 use super::dot::{Dots, GROUP, Unit};
 use super::pass::{finish_bytes, finish_values};
-use super::scale::{Lanes, Scale, Weight};
+use super::scale::{ByteLanes, Lanes, Scale, Weight};
 use crate::tile::LANES;
 use crate::{Activation, Isa};
 
@@ -32,37 +32,40 @@ pub(super) struct DirectInt8 {
     activation: Activation,
 }
 
-/// Where values go after the sums: bytes for other convolutions, or floats.
+/// What becomes of a row's sums.
+pub(super) struct Sums<'a> {
+    isa: Isa,
+    lanes: Lanes,
+    activation: Activation,
+    values: &'a [i32],
+}
+
+/// Where values go: bytes for other convolutions, with their scale, or floats.
 pub(super) trait Sink: Copy + Send + Sync {
-    /// What it needs beside the sums.
-    type Scale: Copy + Send + Sync;
+    /// What they stand for.
+    type Scale: Sync;
 
-    fn zero(scale: Self::Scale) -> Self;
-
-    fn finish(isa: Isa, lanes: &Lanes, by: (Activation, Self::Scale), sums: &[i32], row: &mut [Self]);
+    /// Writes a row of a block with its margins.
+    fn write(sums: &Sums<'_>, scale: &Self::Scale, to: &Layout, block: usize, row: &mut [Self]);
 }
 
 impl Sink for u8 {
     type Scale = Scale;
 
-    fn zero(scale: Scale) -> Self {
-        scale.zero
-    }
-
-    fn finish(isa: Isa, lanes: &Lanes, by: (Activation, Scale), sums: &[i32], row: &mut [u8]) {
-        finish_bytes(isa, lanes, by.0, by.1, sums, row);
+    fn write(sums: &Sums<'_>, scale: &Scale, to: &Layout, block: usize, row: &mut [u8]) {
+        let bytes = ByteLanes::new(scale, block);
+        let inside = &mut row[to.inside()];
+        finish_bytes(sums.isa, &sums.lanes, sums.activation, &bytes, sums.values, inside);
+        to.fill_margins(row, &scale.zeros_of::<LANES>(block));
     }
 }
 
 impl Sink for f32 {
     type Scale = ();
 
-    fn zero((): ()) -> Self {
-        0.0
-    }
-
-    fn finish(isa: Isa, lanes: &Lanes, by: (Activation, ()), sums: &[i32], row: &mut [f32]) {
-        finish_values(isa, lanes, by.0, sums, row);
+    fn write(sums: &Sums<'_>, (): &(), to: &Layout, _block: usize, row: &mut [f32]) {
+        finish_values(sums.isa, &sums.lanes, sums.activation, sums.values, &mut row[to.inside()]);
+        to.clear_margins(row);
     }
 }
 
@@ -75,14 +78,14 @@ struct Memory {
 }
 
 impl DirectInt8 {
-    /// `weight` in PyTorch's order, its `bias`, and the input's scale.
+    /// `weight` in PyTorch's order with the steps of `input`, and the bias.
     ///
     /// # Panics
     /// If the input's lanes are not whole groups, or the output's are not sixteen.
     pub(super) fn new(
         (window, phased): (&Window, bool),
         [from, to]: [Layout; 2],
-        input: Scale,
+        input: &Scale,
         (weight, bias): (&Weight, &[f32]),
         activation: Activation,
     ) -> Self {
@@ -90,8 +93,8 @@ impl DirectInt8 {
         let direct = Direct::new(window, phased, from, to);
         let mut packed = Aligned::new(direct.packed_len());
         pack(&direct, &weight.bytes, &mut packed);
-        let zeros = zeros(&direct, &weight.bytes, input.zero);
-        let mut scale: Vec<f32> = weight.steps.iter().map(|step| step * input.step).collect();
+        let zeros = zeros(&direct, &weight.bytes, input);
+        let mut scale = weight.steps.clone();
         let mut shift = bias.to_vec();
         scale.resize(direct.panels() * PANEL, 0.0);
         shift.resize(direct.panels() * PANEL, 0.0);
@@ -99,7 +102,7 @@ impl DirectInt8 {
     }
 
     /// Convolves one clip.
-    pub(super) fn run<T: Sink>(&self, unit: Unit, input: &[u8], scale: T::Scale, output: &mut [T]) {
+    pub(super) fn run<T: Sink>(&self, unit: Unit, input: &[u8], scale: &T::Scale, output: &mut [T]) {
         assert_eq!(input.len(), self.direct.from.len(), "input of a convolution");
         assert_eq!(output.len(), self.direct.to.len(), "output of a convolution");
         let output = Shared::new(output);
@@ -118,7 +121,7 @@ impl DirectInt8 {
         task: &Task,
         input: &[u8],
         memory: &mut Memory,
-        scale: T::Scale,
+        scale: &T::Scale,
         output: &Shared<'_, T>,
     ) {
         let direct = &self.direct;
@@ -136,10 +139,10 @@ impl DirectInt8 {
                 let row = direct.to.whole_row(2 * task.panel + block, task.t, y);
                 // SAFETY: a row of a block belongs to one task.
                 let row = unsafe { output.part(row) };
-                let lanes = self.lanes(2 * task.panel + block);
-                let sums = &memory.sums[block * pitch..][..pitch];
-                T::finish(unit.isa, &lanes, (self.activation, scale), sums, &mut row[direct.to.inside()]);
-                direct.to.fill_margins(row, T::zero(scale));
+                let place = 2 * task.panel + block;
+                let values = &memory.sums[block * pitch..][..pitch];
+                let (isa, lanes, activation) = (unit.isa, self.lanes(place), self.activation);
+                T::write(&Sums { isa, lanes, activation, values }, scale, &direct.to, place, row);
             }
         }
     }
@@ -223,8 +226,8 @@ fn pack(direct: &Direct, weight: &[i8], packed: &mut [i8]) {
     });
 }
 
-/// −zero · Σ over input channels and taps in width of the weight.
-fn zeros(direct: &Direct, weight: &[i8], zero: u8) -> Vec<i32> {
+/// −Σ over input channels and taps in width of zero · weight.
+fn zeros(direct: &Direct, weight: &[i8], input: &Scale) -> Vec<i32> {
     let [kt, kh, kw] = direct.kernel;
     let phases = &direct.axes[2].phases;
     let mut zeros = vec![0; direct.panels() * phases.len() * kt * kh * PANEL];
@@ -232,10 +235,13 @@ fn zeros(direct: &Direct, weight: &[i8], zero: u8) -> Vec<i32> {
         for (px, taps) in phases.iter().enumerate() {
             for (k, tap) in (0..kt * kh).flat_map(|k| taps.iter().map(move |tap| (k, tap))) {
                 let sum: i32 = (0..direct.from.channels)
-                    .map(|from| i32::from(weight[direct.weight_index(output, from) + k * kw + tap.k]))
+                    .map(|from| {
+                        let byte = weight[direct.weight_index(output, from) + k * kw + tap.k];
+                        i32::from(input.zeros[from]) * i32::from(byte)
+                    })
                     .sum();
                 let place = (output / PANEL * phases.len() + px) * kt * kh + k;
-                zeros[place * PANEL + output % PANEL] -= i32::from(zero) * sum;
+                zeros[place * PANEL + output % PANEL] -= sum;
             }
         }
     }

@@ -45,7 +45,7 @@ impl FewInt8 {
     pub(super) fn new(
         (window, phased): (&Window, bool),
         [from, to]: [Layout; 2],
-        input: Scale,
+        input: &Scale,
         (weight, bias): (&Weight, &[f32]),
         activation: Activation,
     ) -> Self {
@@ -59,10 +59,11 @@ impl FewInt8 {
             let group = (term / GROUP * few.width(panel) + lane) * GROUP;
             packed[panel * few.terms() * PANEL + group + term % GROUP] = byte;
             let tap = term / (from.blocks() * LANES);
-            zeros[(panel * taps + tap) * PANEL + lane] -= i32::from(input.zero) * i32::from(byte);
+            zeros[(panel * taps + tap) * PANEL + lane] -=
+                i32::from(input.zeros[term % (from.blocks() * LANES)]) * i32::from(byte);
         });
         let mut scale: Vec<f32> =
-            (0..few.products()).map(|product| input.step * weight.steps[product % to.lanes]).collect();
+            (0..few.products()).map(|product| weight.steps[product % to.lanes]).collect();
         scale.resize(panels * PANEL, 0.0);
         Self { few, packed, zeros, scale, bias: bias.to_vec(), activation }
     }

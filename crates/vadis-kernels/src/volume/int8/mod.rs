@@ -1,10 +1,10 @@
-//! Inference in bytes: activations unsigned with a scale for each node, weights signed with a scale for
-//! each output channel, sums in 32-bit integers (Jacob et al., "Quantization and Training of Neural
+//! Inference in bytes: activations unsigned and weights signed, both with a scale for each channel, sums in 32-bit integers (Jacob et al., "Quantization and Training of Neural
 //! Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018, equation 4; what is done to the
 //! sums stays in floats here).
 //!
-//! Zero lies in every range, so that a byte stands for it exactly, and the margins hold that byte. Nodes
-//! that copy values (pooling, joining, …) share the scale of what they read.
+//! Zero lies in every range, so that a byte stands for it exactly, and the margins hold that byte. The
+//! steps of a convolution's input are put into its weight before that is rounded. Nodes that copy values
+//! (pooling, joining, …) have the scales of what they read.
 
 mod calibrate;
 mod compile;
@@ -25,6 +25,7 @@ use super::network::{RunError, Scratch, check, volume};
 use super::plan::{Operation, Plan};
 use super::select::{self, Batch, Pool, Target};
 use super::winograd::Aligned;
+use crate::tile::LANES;
 
 /// A network for inference in bytes: faster than [`super::Frozen`] where the processor has AVX-512 VNNI,
 /// and less accurate. Made by [`super::Network::freeze_int8`].
@@ -150,12 +151,12 @@ impl FrozenInt8 {
             }
             Some(ConvInt8::Floats(conv)) => {
                 let mut value = buffers.take(len);
-                conv.run(self.unit, inputs[0].values, (), &mut value);
+                conv.run(self.unit, inputs[0].values, &(), &mut value);
                 Values::Floats(value)
             }
             Some(ConvInt8::Bytes(conv)) => {
                 let mut value = bytes.take(len);
-                conv.run(self.unit, inputs[0].values, node.scale, &mut value);
+                conv.run(self.unit, inputs[0].values, &node.scale, &mut value);
                 Values::Bytes(value)
             }
             None => {
@@ -169,7 +170,7 @@ impl FrozenInt8 {
     /// The nodes that are no convolutions. `x` is the plan's input, and `inputs` the node's.
     fn other(&self, index: usize, node: &NodeInt8, x: &[f32], inputs: &[Batch<'_, u8>], value: &mut [u8]) {
         let isa = self.unit.isa;
-        let to = Target { layout: &node.layout, values: value, zero: node.scale.zero };
+        let to = Target { layout: &node.layout, values: value };
         match self.plan.nodes()[index].operation {
             Operation::Input => node.read_planes(self.unit, x, to.values),
             Operation::MaxPool { kernel, stride } => {
@@ -181,6 +182,7 @@ impl FrozenInt8 {
             Operation::Sample { step } => select::sample(step, inputs[0], to),
             Operation::Conv(_) => unreachable!("convolutions go their own way"),
         }
+        node.fill_margins(value);
     }
 }
 
@@ -189,9 +191,22 @@ impl NodeInt8 {
         match values {
             Values::Floats(floats) => self.layout.write_planes(floats, planes),
             Values::Bytes(bytes) => {
-                self.layout.write_planes_by(bytes, planes, |byte| self.scale.value(byte));
+                self.layout.write_planes_by(bytes, planes, |channel, byte| self.scale.value(channel, byte));
             }
         }
+    }
+
+    /// Writes what stands for zero around the values.
+    fn fill_margins(&self, bytes: &mut [u8]) {
+        let layout = &self.layout;
+        if layout.margin == [0, 0] {
+            return;
+        }
+        let rows = layout.shape[0] * layout.shape[1];
+        bytes.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(16).for_each(|(index, row)| {
+            let zeros = self.scale.zeros_of::<LANES>(index / rows);
+            layout.fill_margins(row, &zeros[..layout.lanes]);
+        });
     }
 
     /// Fills a clip's bytes from `[C][T][H][W]`.
@@ -203,11 +218,12 @@ impl NodeInt8 {
             || vec![0; width],
             |line, (index, row)| {
                 let (block, rest) = (index / (time * height), index % (time * height));
-                row.fill(self.scale.zero);
                 let row = &mut row[layout.inside()];
                 for lane in 0..lanes.min(layout.channels - block * lanes) {
-                    let start = (block * lanes + lane) * plane + rest * width;
-                    pass::quantise(unit.isa, self.scale, &planes[start..][..width], line);
+                    let channel = block * lanes + lane;
+                    let (step, zero) = (self.scale.steps[channel], self.scale.zeros[channel]);
+                    let start = channel * plane + rest * width;
+                    pass::quantise(unit.isa, step, zero, &planes[start..][..width], line);
                     row[lane..].iter_mut().step_by(lanes).zip(&*line).for_each(|(to, from)| *to = *from);
                 }
             },

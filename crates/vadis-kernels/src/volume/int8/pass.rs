@@ -1,15 +1,15 @@
 //! Passes over rows of bytes.
 
-use super::scale::{Lanes, Scale, to_byte};
+use super::scale::{ByteLanes, Lanes, to_byte};
 use crate::Activation;
 use crate::elementwise::for_each_isa;
 use crate::tile::{Isa, LANES};
 use crate::volume::pass::for_each_activation;
 
 for_each_isa! {
-    /// Bytes of values.
-    fn quantise(scale: Scale, values: &[f32], bytes: &mut [u8]) {
-        let (inverse, zero) = (scale.step.recip(), f32::from(scale.zero));
+    /// A channel's values in bytes.
+    fn quantise(step: f32, zero: u8, values: &[f32], bytes: &mut [u8]) {
+        let (inverse, zero) = (step.recip(), f32::from(zero));
         values.iter().zip(bytes).for_each(|(value, byte)| *byte = to_byte(value * inverse + zero));
     }
 }
@@ -29,13 +29,12 @@ for_each_isa! {
 
 for_each_isa! {
     /// As [`finish_values`], in bytes.
-    fn finish_bytes(lanes: &Lanes, activation: Activation, scale: Scale, sums: &[i32], bytes: &mut [u8]) {
-        let (inverse, zero) = (scale.step.recip(), f32::from(scale.zero));
+    fn finish_bytes(lanes: &Lanes, activation: Activation, to: &ByteLanes, sums: &[i32], bytes: &mut [u8]) {
         for_each_activation!(activation, kind => {
             for (sums, bytes) in sums.chunks_exact(LANES).zip(bytes.chunks_exact_mut(LANES)) {
                 for lane in 0..LANES {
                     let value = kind.apply(sums[lane] as f32 * lanes.scale[lane] + lanes.shift[lane]);
-                    bytes[lane] = to_byte(value * inverse + zero);
+                    bytes[lane] = to_byte(value * to.inverse[lane] + to.zero[lane]);
                 }
             }
         });
