@@ -66,17 +66,17 @@ fn widen([low, high]: &mut [f32; 2], values: &[f32]) {
 }
 
 /// How often values fall where in a range.
-struct Histogram {
+pub(super) struct Histogram {
     range: [f32; 2],
     bins: Vec<u64>,
 }
 
 impl Histogram {
-    fn new(range: [f32; 2]) -> Self {
+    pub(super) fn new(range: [f32; 2]) -> Self {
         Self { range, bins: vec![0; BINS] }
     }
 
-    fn add(&mut self, values: &[f32]) {
+    pub(super) fn add(&mut self, values: &[f32]) {
         let [low, high] = self.range;
         let scale = BINS as f32 / (high - low);
         if scale.is_finite() {
@@ -86,7 +86,7 @@ impl Histogram {
 
     /// The part of the range with the smallest mean square error of its bytes: each end is drawn in as
     /// far as that helps, twice over.
-    fn best(&self) -> [f32; 2] {
+    pub(super) fn best(&self) -> [f32; 2] {
         let mut best = self.range;
         for end in [1, 0, 1, 0] {
             let cut = |i: usize| {

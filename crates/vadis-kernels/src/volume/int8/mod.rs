@@ -13,6 +13,8 @@ mod dot;
 mod few;
 mod pass;
 mod scale;
+#[cfg(test)]
+mod tests;
 
 use rayon::prelude::*;
 
