@@ -96,6 +96,11 @@ trait Twin: Module + StateDict {
 
     /// The output of the network without burn.
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32>;
+
+    /// The same in bytes, calibrated over the input, where the network has it.
+    fn infer_int8(&self, _x: &[f32], _batch: usize) -> Option<Vec<f32>> {
+        None
+    }
 }
 
 impl Twin for Ae3d {
@@ -109,6 +114,10 @@ impl Twin for Ae3d {
 
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
+    }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
     }
 }
 
@@ -143,6 +152,10 @@ impl Twin for Itae {
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
     }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
+    }
 }
 
 impl Twin for Cae {
@@ -157,6 +170,10 @@ impl Twin for Cae {
 
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
+    }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
     }
 }
 
@@ -206,6 +223,10 @@ fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
         agree("inference", &values(valid.run(x).0), 0.0);
         let whole = network.infer(&clips, 2);
         agree("inference", &whole, 0.0);
+        if let Some(bytes) = network.infer_int8(&clips, 2) {
+            let worst = difference(&bytes, &whole);
+            assert!(worst < 0.15, "{name}, in bytes: {worst}");
+        }
         let (first, second) = clips.split_at(clips.len() / 2);
         assert_eq!(whole, [network.infer(first, 1), network.infer(second, 1)].concat(), "{name}, by clip");
         assert_saves_as_pytorch(

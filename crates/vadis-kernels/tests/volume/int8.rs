@@ -83,26 +83,24 @@ fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
 }
 
 #[test]
-fn a_clip_has_the_same_bits_in_any_batch_on_any_threads_and_machine() {
-    for plan in [plans::itae(1, 32).unwrap(), plans::ae3d(24).unwrap(), plans::cae(40).unwrap()] {
-        let x = waves(plan.input(), 5);
+fn a_clip_has_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
+    for plan in [plans::itae(1, 8).unwrap(), plans::ae3d(16).unwrap(), plans::cae(24).unwrap()] {
+        let x = waves(plan.input(), 3);
         let [parameter, buffers] = settled(&plan, &x);
         let output = [plan.nodes()[plan.output_node()].name.as_str()];
-        let frozen = |isa| {
-            let network = Network::new(&plan, Options { isa: Some(isa), exact: true, ..Options::default() });
-            network.freeze_int8(&parameter, &buffers, &output, &x).unwrap()
-        };
-        let run = |isa, batch: usize| {
-            let (frozen, mut scratch) = (frozen(isa), Scratch::new());
-            let clips = x.chunks(batch * size(plan.input()));
-            let run =
-                |x: &[f32]| frozen.run(x, x.len() / size(plan.input()), &mut scratch).unwrap().remove(0);
-            clips.flat_map(run).collect::<Vec<f32>>()
-        };
-        let together = on(1, || run(Isa::detect(), 5));
         for isa in Isa::available() {
-            assert!(together == on(2, || run(isa, 1)), "{isa:?}");
-            assert!(together == on(5, || run(isa, 2)), "{isa:?}");
+            let network = Network::new(&plan, Options { isa: Some(isa), ..Options::default() });
+            let frozen = network.freeze_int8(&parameter, &buffers, &output, &x).unwrap();
+            let run = |batch: usize| {
+                let mut scratch = Scratch::new();
+                let clips = x.chunks(batch * size(plan.input()));
+                let run =
+                    |x: &[f32]| frozen.run(x, x.len() / size(plan.input()), &mut scratch).unwrap().remove(0);
+                clips.flat_map(run).collect::<Vec<f32>>()
+            };
+            let together = on(1, || run(3));
+            assert!(together == on(2, || run(1)), "{isa:?}");
+            assert!(together == on(5, || run(2)), "{isa:?}");
         }
     }
 }
@@ -153,7 +151,7 @@ fn values_beyond_the_calibrated_ones_saturate() {
 #[test]
 fn constant_clips_calibrate_too() {
     let plan = plans::cae(24).unwrap();
-    let parameter = noise(plan.parameter_count(), 1);
+    let [parameter, _] = settled(&plan, &waves(plan.input(), 2));
     for value in [0.0, 0.5] {
         let x = vec![value; size(plan.input())];
         let network = Network::new(&plan, Options::default());
@@ -162,7 +160,7 @@ fn constant_clips_calibrate_too() {
         let bytes = network.freeze_int8(&parameter, &[], &["c7"], &x).unwrap();
         let bytes = bytes.run(&x, 1, &mut Scratch::new()).unwrap();
         let error = exact[0].iter().zip(&bytes[0]).fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
-        assert!(error < 0.1, "{value}: {error}");
+        assert!(error < 0.02, "{value}: {error}");
     }
 }
 

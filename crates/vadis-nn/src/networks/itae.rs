@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
-use super::ae3d::output;
+use super::packed::Packed;
 use super::{Arithmetic, LEAKY, check_width, does_not_fit, does_not_run, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment};
@@ -143,7 +143,17 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenItae, NnError> {
-        Ok(FrozenItae { network: self.network.frozen().map_err(does_not_run)? })
+        Ok(FrozenItae { network: Packed::new(&self.network)? })
+    }
+
+    /// As [`Itae::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// `examples`, clips `[n, channels, time, height, width]`, are like those to come: values beyond the
+    /// largest that they lead to saturate.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if there is none, or values over them are not finite.
+    pub fn frozen_int8(&self, examples: &[f32]) -> Result<FrozenItae, NnError> {
+        Ok(FrozenItae { network: Packed::int8(&self.network, examples)? })
     }
 
     /// The encoders alone, packed for inference: what the flows are trained on.
@@ -171,7 +181,7 @@ impl StateDict for Itae {
 /// [`Itae`] as it scores: a clip's result has the same bits whatever the batch and the threads.
 #[derive(Debug)]
 pub struct FrozenItae {
-    network: Frozen,
+    network: Packed,
 }
 
 impl FrozenItae {
@@ -181,7 +191,7 @@ impl FrozenItae {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
-        output(&self.network, x, batch, scratch)
+        self.network.run(x, batch, scratch)
     }
 }
 

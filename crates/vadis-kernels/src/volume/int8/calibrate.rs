@@ -1,5 +1,7 @@
 //! The ranges of a network's values over sample clips.
 
+use rayon::prelude::*;
+
 use super::scale::Scale;
 use crate::volume::network::{Frozen, RunError, Scratch, check, volume};
 use crate::volume::plan::{Operation, Plan};
@@ -31,7 +33,7 @@ pub(super) fn scales(frozen: &Frozen, plan: &Plan, clips: &[f32]) -> Result<Vec<
         let scale = match node.operation {
             Operation::Input => Scale::new(&ranges[index]),
             Operation::Conv(_) => {
-                Scale::new(&histograms[index].iter().map(Histogram::best).collect::<Vec<_>>())
+                Scale::new(&histograms[index].par_iter().map(Histogram::best).collect::<Vec<_>>())
             }
             _ => node.inputs.iter().fold(Scale::default(), |mut scale, &input| {
                 scale.append(&scales[input]);

@@ -82,9 +82,8 @@ impl Values {
 
 impl FrozenInt8 {
     /// Runs the network on `x` = `[batch][C][T][H][W]`: the values `[batch][C][T][H][W]` of the nodes
-    /// that it was frozen for. A clip's result has the same bits whatever the batch, the number of
-    /// threads and the instruction set. Values beyond those seen in calibration saturate; NaN counts as
-    /// the least.
+    /// that it was frozen for. A clip's result has the same bits whatever the batch and the number of
+    /// threads. Values beyond those seen in calibration saturate; NaN counts as the least.
     ///
     /// # Errors
     /// `x` has another length than the plan and `batch` say.
