@@ -2,6 +2,7 @@
 //! images are clips of one frame.
 //!
 //! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices.
+//! [`Frozen`] is one for inference, and [`FrozenInt8`] one in bytes, to be asked for.
 
 mod blocked;
 mod compile;

@@ -1,6 +1,7 @@
-//! Inference in bytes: activations unsigned and weights signed, both with a scale for each channel, sums in 32-bit integers (Jacob et al., "Quantization and Training of Neural
-//! Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018, equation 4; what is done to the
-//! sums stays in floats here).
+//! Inference in bytes: activations unsigned and weights signed, both with a scale for each channel, sums
+//! in 32-bit integers (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+//! Integer-Arithmetic-Only Inference", CVPR 2018, equation 4; what is done to the sums stays in floats
+//! here).
 //!
 //! Zero lies in every range, so that a byte stands for it exactly, and the margins hold that byte. The
 //! steps of a convolution's input are put into its weight before that is rounded. Nodes that copy values
