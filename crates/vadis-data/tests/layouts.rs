@@ -57,6 +57,7 @@ fn whole_trees_have_no_faults() {
         ("ucf-crime", trees::ucf_crime()),
         ("ubi-fights", trees::ubi_fights()),
         ("lv", trees::lv()),
+        ("upcam", trees::upcam()),
         ("folder", trees::folder()),
     ];
     for (key, tree) in trees {

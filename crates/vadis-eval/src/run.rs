@@ -9,6 +9,7 @@
 //! | `metrics.json` | [`Metrics`] |
 //! | `training.csv` | [`TrainingLog`] |
 //! | `latents.csv` | [`LatentPoint`] |
+//! | `results.json` | [`Results`] of a benchmark, beside its run directories |
 //! | `labels.csv` | frame labels the run was evaluated with: `video,frame,label` |
 //! | `events/001/` … | pictures of the ranked events: `frame.jpg`, `reconstruction.jpg`, `heat.png`, `clip.mp4` (any may be missing) |
 //!
@@ -20,6 +21,7 @@ mod error;
 mod file;
 mod lists;
 mod npy;
+mod results;
 mod scores;
 mod table;
 mod training;
@@ -34,6 +36,7 @@ pub use lists::{
     read_latents, read_regions, write_events, write_labels, write_latents,
 };
 pub use lists::{parse_kinds, read_kinds};
+pub use results::{DatasetSanity, Published, ResultRow, Results};
 pub use scores::{ScoreWriter, Written};
 pub use training::TrainingWriter;
 

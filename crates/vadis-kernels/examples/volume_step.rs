@@ -1,6 +1,6 @@
 //! Times a network over clips: inference, training step, and each convolution by itself.
 //!
-//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae [runs] [layers] [exact] [cpu]
+//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae|coupling|small-coupling [runs] [layers] [exact] [cpu]
 //!
 //! `cpu` counts the threads' time on a processor (Linux) instead of the clock's: on a machine with
 //! other work, with `RAYON_NUM_THREADS=1`.
@@ -114,6 +114,8 @@ fn main() -> Result<()> {
     let (plan, clips, batch) = match name {
         "itae" => (plans::itae(3, 256)?, 1, 2),
         "cae" => (plans::cae(200)?, 16, 16),
+        "coupling" => (plans::coupling(8, 512, [30, 45])?, 8, 8),
+        "small-coupling" => (plans::coupling(8, 64, [15, 22])?, 8, 8),
         _ => (plans::ae3d(256)?, 1, 2),
     };
     let options =

@@ -10,9 +10,11 @@
 //! Images are channels-last with a border of zeros, so the taps of one kernel row are one
 //! contiguous run, however few the channels.
 
+use std::ops::Range;
+
 use crate::Activation;
-use crate::elementwise::activate;
-use crate::tile::{Isa, LANES, Run, Steps, Sum, Tile, WIDTH, accumulate, even_tiles};
+use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
+use crate::transpose::{interleave, separate};
 
 /// Elements after an image's last pixel that a vector may read beyond it.
 pub(crate) const SLACK: usize = WIDTH;
@@ -44,13 +46,13 @@ impl Image {
     }
 
     /// Elements of a padded row.
-    fn pitch(&self) -> usize {
+    pub(crate) fn pitch(&self) -> usize {
         let [before, after] = self.halo.0[1];
         (before + self.width + after) * self.channels
     }
 
     /// Index of the first channel of a pixel, which may lie in the halo.
-    fn at(&self, y: isize, x: isize) -> usize {
+    pub(crate) fn at(&self, y: isize, x: isize) -> usize {
         let row = y + self.halo.0[0][0] as isize;
         let column = x + self.halo.0[1][0] as isize;
         debug_assert!(row >= 0 && column >= 0);
@@ -64,34 +66,24 @@ impl Image {
     }
 
     /// The place of row `y`'s pixels, without the halo.
-    pub(crate) fn row(&self, y: usize) -> std::ops::Range<usize> {
+    pub(crate) fn row(&self, y: usize) -> Range<usize> {
         let start = self.at(y as isize, 0);
         start..start + self.width * self.channels
     }
 
     /// Writes the interior from `[channels][height][width]`.
-    pub(crate) fn read_planes(&self, planes: &[f32], buffer: &mut [f32]) {
+    pub(crate) fn read_planes(&self, isa: Isa, planes: &[f32], buffer: &mut [f32]) {
         for y in 0..self.height {
-            let row = &mut buffer[self.row(y)];
-            for (c, plane) in planes.chunks_exact(self.height * self.width).enumerate() {
-                let plane = &plane[y * self.width..][..self.width];
-                for (pixel, &value) in row.chunks_exact_mut(self.channels).zip(plane) {
-                    pixel[c] = value;
-                }
-            }
+            let plane = self.height * self.width;
+            interleave(isa, &planes[y * self.width..], plane, self.channels, &mut buffer[self.row(y)]);
         }
     }
 
     /// Copies the interior to `[channels][height][width]`.
-    pub(crate) fn write_planes(&self, buffer: &[f32], planes: &mut [f32]) {
+    pub(crate) fn write_planes(&self, isa: Isa, buffer: &[f32], planes: &mut [f32]) {
         for y in 0..self.height {
-            let row = &buffer[self.row(y)];
-            for (c, plane) in planes.chunks_exact_mut(self.height * self.width).enumerate() {
-                let plane = &mut plane[y * self.width..][..self.width];
-                for (value, pixel) in plane.iter_mut().zip(row.chunks_exact(self.channels)) {
-                    *value = pixel[c];
-                }
-            }
+            let plane = self.height * self.width;
+            separate(isa, &buffer[self.row(y)], self.channels, &mut planes[y * self.width..], plane);
         }
     }
 }
@@ -124,8 +116,26 @@ impl Window {
         usize::try_from(k).ok().filter(|&k| k < self.kernel[axis])
     }
 
+    /// Index in the layer's weight that joins a block's output `pixel` with the input at `offset`, or
+    /// `NONE`; `read` and `written` are channels and their numbers.
+    pub(crate) fn weight_index(
+        &self,
+        transposed: bool,
+        pixel: [usize; 2],
+        offset: [isize; 2],
+        read: [usize; 2],
+        written: [usize; 2],
+    ) -> u32 {
+        let tap = |axis: usize| self.tap(transposed, axis, pixel[axis], offset[axis]);
+        let (Some(ky), Some(kx)) = (tap(0), tap(1)) else { return NONE };
+        let ([outer, _], [inner, inner_len]) = if transposed { (read, written) } else { (written, read) };
+        let [kh, kw] = self.kernel;
+        // A plan has at most 2³⁰ parameters.
+        (((outer * inner_len + inner) * kh + ky) * kw + kx) as u32
+    }
+
     /// First offset and number of offsets that outputs `rs` of a block reach.
-    fn span(&self, transposed: bool, axis: usize, rs: std::ops::Range<usize>) -> (isize, usize) {
+    pub(crate) fn span(&self, transposed: bool, axis: usize, rs: Range<usize>) -> (isize, usize) {
         let taps = || (0..self.kernel[axis]).flat_map(|k| rs.clone().map(move |r| (r, k)));
         let offsets = || taps().filter_map(|(r, k)| self.offset(transposed, axis, r, k));
         match (offsets().min(), offsets().max()) {
@@ -273,23 +283,15 @@ impl Gather {
                     let start = self.pack.len();
                     self.pack.resize(start + width, NONE);
                     for (l, lane) in lanes.iter().enumerate() {
-                        self.pack[start + l] = self.weight_index(lane, read, [y, x]);
+                        let (read, written) =
+                            ([read, self.read.channels], [lane.channel, self.write.channels]);
+                        let (transposed, pixel) = (self.transposed, lane.pixel);
+                        self.pack[start + l] =
+                            self.window.weight_index(transposed, pixel, [y, x], read, written);
                     }
                 }
             }
         }
-    }
-
-    fn weight_index(&self, lane: &Lane, read: usize, offset: [isize; 2]) -> u32 {
-        let tap = |axis: usize| self.window.tap(self.transposed, axis, lane.pixel[axis], offset[axis]);
-        let (Some(ky), Some(kx)) = (tap(0), tap(1)) else { return NONE };
-        let (outer, inner, inner_len) = match self.transposed {
-            true => (read, lane.channel, self.write.channels),
-            false => (lane.channel, read, self.read.channels),
-        };
-        let [kh, kw] = self.window.kernel;
-        // A plan has at most 2³⁰ parameters.
-        (((outer * inner_len + inner) * kh + ky) * kw + kx) as u32
     }
 
     /// The zeros that the gather needs around the image it reads.
@@ -331,20 +333,24 @@ impl Gather {
         activation: Activation,
         output: &mut [f32],
     ) {
-        let mut tile = Tile::ZERO;
-        for class in &self.classes {
+        let mut scattered = Vec::new();
+        for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
             for group in &class.groups {
                 let init = bias_lanes(group, bias);
                 let runs = self.runs(class, group);
+                let (steps, rows, lanes) = (self.steps(group), class.blocks[1], group.lanes.len());
                 for y in 0..class.blocks[0] {
-                    for (x, rows) in even_tiles(class.blocks[1]) {
-                        let corner = [y * self.advance[0], x * self.advance[1]];
-                        let input = &input[corner[0] * self.read.pitch() + corner[1] * self.read.channels..];
-                        let shape = [rows, group.blocks];
-                        let sum = Sum { a: input, b: packed, runs: &runs, steps: self.steps(group) };
-                        accumulate(isa, &init, sum, &mut tile, shape);
-                        finish(isa, activation, &mut tile, shape);
-                        self.store(group, &tile, y, x..x + rows, output);
+                    let start = Start::Lanes(&init);
+                    let a = &input[y * self.advance[0] * self.read.pitch()..];
+                    let sums = Sums { a, b: packed, runs: &runs, steps, start, rows, lanes, activation };
+                    if let Some(first) = group.contiguous() {
+                        let pixel = [y * self.block[0] + first.pixel[0], first.pixel[1]];
+                        let place = self.write.at(pixel[0] as isize, pixel[1] as isize) + first.channel;
+                        sums.run(isa, &mut output[place..], self.block[1] * self.write.channels);
+                    } else {
+                        scattered.resize(rows * lanes, 0.0);
+                        sums.run(isa, &mut scattered, lanes);
+                        self.scatter(group, &scattered, y, output);
                     }
                 }
             }
@@ -367,23 +373,24 @@ impl Gather {
         Steps { a_row: self.advance[1] * self.read.channels, a_term: 1, b_term: group.blocks * LANES }
     }
 
-    fn store(&self, group: &Group, tile: &Tile, y: usize, xs: std::ops::Range<usize>, output: &mut [f32]) {
-        let (Some(first), Some(last)) = (group.lanes.first(), group.lanes.last()) else { return };
-        for (row, x) in tile.0.iter().zip(xs) {
-            let at = |lane: &Lane| [y * self.block[0] + lane.pixel[0], x * self.block[1] + lane.pixel[1]];
-            if first.pixel == last.pixel {
-                let [oy, ox] = at(first);
-                let start = self.write.at(oy as isize, ox as isize) + first.channel;
-                output[start..][..group.lanes.len()].copy_from_slice(&row[..group.lanes.len()]);
-                continue;
-            }
-            for (lane, &value) in group.lanes.iter().zip(row) {
-                let [oy, ox] = at(lane);
+    /// Writes a row of blocks whose lanes are of several pixels; some may lie beyond the image's edge.
+    fn scatter(&self, group: &Group, values: &[f32], y: usize, output: &mut [f32]) {
+        for (x, values) in values.chunks_exact(group.lanes.len()).enumerate() {
+            for (lane, &value) in group.lanes.iter().zip(values) {
+                let [oy, ox] = [y * self.block[0] + lane.pixel[0], x * self.block[1] + lane.pixel[1]];
                 if oy < self.write.height && ox < self.write.width {
                     output[self.write.at(oy as isize, ox as isize) + lane.channel] = value;
                 }
             }
         }
+    }
+}
+
+impl Group {
+    /// The first lane if all are of one pixel: then they lie side by side in the output.
+    fn contiguous(&self) -> Option<&Lane> {
+        let first = self.lanes.first()?;
+        self.lanes.iter().all(|lane| lane.pixel == first.pixel).then_some(first)
     }
 }
 
@@ -393,136 +400,4 @@ fn bias_lanes(group: &Group, bias: &[f32]) -> [f32; WIDTH] {
         row.iter_mut().zip(&group.lanes).for_each(|(value, lane)| *value = bias[lane.channel]);
     }
     row
-}
-
-fn finish(isa: Isa, activation: Activation, tile: &mut Tile, [rows, blocks]: [usize; 2]) {
-    if activation == Activation::None {
-        return;
-    }
-    if blocks == 2 {
-        activate(isa, activation, tile.0[..rows].as_flattened_mut());
-    } else {
-        tile.0[..rows].iter_mut().for_each(|row| activate(isa, activation, &mut row[..LANES]));
-    }
-}
-
-/// The weight gradient of a convolution, or of a transposed one (there input and output swap roles):
-///
-/// dW[v][s][ky][kx] = Σ_yx vector[y][x][v] · scalar[y·s + ky − p][x·s + kx − p][s]
-///
-/// Partial sums lie as `[panel of 32 lanes][rows][32]`.
-#[derive(Clone, Debug)]
-pub(crate) struct WeightGradient {
-    window: Window,
-    scalar: Image,
-    vector: Image,
-    /// Lanes run over the window instead of the channels of `vector`: for those with few channels.
-    window_lanes: bool,
-}
-
-impl WeightGradient {
-    /// `scalar` is the larger image (a convolution's input, a transposed one's output gradient).
-    pub(crate) fn new(window: Window, scalar: Image, vector: Image) -> Self {
-        let run = window.kernel[1] * scalar.channels;
-        let channels = vector.channels;
-        let padded = |n: usize| n.next_multiple_of(LANES);
-        let window_lanes = padded(run) * channels < padded(channels) * run;
-        Self { window, scalar, vector, window_lanes }
-    }
-
-    /// Zeros that it needs around the scalar image.
-    pub(crate) fn halo(window: Window, scalar: [usize; 3], vector: [usize; 3]) -> Halo {
-        Halo(std::array::from_fn(|axis| {
-            let (s, p, k) = (window.stride[axis], window.padding[axis], window.kernel[axis]);
-            let reach = ((vector[1 + axis] - 1) * s + k).saturating_sub(p);
-            [p, reach.saturating_sub(scalar[1 + axis])]
-        }))
-    }
-
-    /// Length of a kernel row's run in the scalar image.
-    fn run_len(&self) -> usize {
-        self.window.kernel[1] * self.scalar.channels
-    }
-
-    /// Rows and lanes of one kernel row's sums.
-    fn shape(&self) -> [usize; 2] {
-        match self.window_lanes {
-            true => [self.vector.channels, self.run_len()],
-            false => [self.run_len(), self.vector.channels],
-        }
-    }
-
-    /// Elements of the partial sums.
-    pub(crate) fn partial_len(&self) -> usize {
-        let [rows, lanes] = self.shape();
-        self.window.kernel[0] * rows * lanes.next_multiple_of(WIDTH)
-    }
-
-    /// Adds one image's share to `partial`.
-    pub(crate) fn accumulate(&self, isa: Isa, scalar: &[f32], vector: &[f32], partial: &mut [f32]) {
-        let [rows, lanes] = self.shape();
-        let (pixel, stride) = (self.vector.channels, self.window.stride[1] * self.scalar.channels);
-        let (steps, a, b) = match self.window_lanes {
-            true => (Steps { a_row: 1, a_term: pixel, b_term: stride }, vector, scalar),
-            false => (Steps { a_row: 1, a_term: stride, b_term: pixel }, scalar, vector),
-        };
-        let panel = rows * WIDTH;
-        let row_len = lanes.next_multiple_of(WIDTH) * rows;
-        let mut tile = Tile::ZERO;
-        for (ky, partial) in partial.chunks_exact_mut(row_len).enumerate() {
-            let runs = self.runs(ky);
-            for (lane, partial) in (0..lanes).step_by(WIDTH).zip(partial.chunks_exact_mut(panel)) {
-                let blocks = (lanes - lane).min(WIDTH).div_ceil(LANES);
-                for (first, rows) in even_tiles(rows) {
-                    let shape = [rows, blocks];
-                    let sum = Sum { a: &a[first..], b: &b[lane..], runs: &runs, steps };
-                    accumulate(isa, &[0.0; WIDTH], sum, &mut tile, shape);
-                    let sums = &mut partial[first * WIDTH..][..rows * WIDTH];
-                    crate::elementwise::add(isa, sums, tile.0[..rows].as_flattened());
-                }
-            }
-        }
-    }
-
-    fn runs(&self, ky: usize) -> Vec<Run> {
-        let [sy, _] = self.window.stride;
-        let [py, px] = self.window.padding.map(|p| p as isize);
-        let run = |y: usize| {
-            let scalar = self.scalar.at((y * sy + ky) as isize - py, -px);
-            let vector = self.vector.at(y as isize, 0);
-            let (a, b) = if self.window_lanes { (vector, scalar) } else { (scalar, vector) };
-            Run { a, b, len: self.vector.width }
-        };
-        (0..self.vector.height).map(run).collect()
-    }
-
-    /// Adds finished partial sums to the weight gradient in PyTorch's layout.
-    pub(crate) fn scatter(&self, partial: &[f32], gradient: &mut [f32]) {
-        let [rows, lanes] = self.shape();
-        let [kh, kw] = self.window.kernel;
-        let channels = self.scalar.channels;
-        let row_len = lanes.next_multiple_of(WIDTH) * rows;
-        for (index, slot) in gradient.iter_mut().enumerate() {
-            let (kx, ky) = (index % kw, index / kw % kh);
-            let (s, v) = (index / (kw * kh) % channels, index / (kw * kh * channels));
-            let place = kx * channels + s;
-            let (row, lane) = if self.window_lanes { (v, place) } else { (place, v) };
-            *slot += partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH];
-        }
-    }
-}
-
-/// Adds the interior's sum over all pixels, for each channel, to `sums`.
-pub(crate) fn add_channel_sums(image: &Image, buffer: &[f32], sums: &mut [f32]) {
-    // Sixteen pixels abreast: a single running sum would wait for each addition.
-    let mut wide = vec![0.0; LANES * image.channels];
-    for y in 0..image.height {
-        let row = &buffer[image.row(y)];
-        for chunk in row.chunks(wide.len()) {
-            wide.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value);
-        }
-    }
-    for pixel in wide.chunks_exact(image.channels) {
-        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-    }
 }

@@ -4,7 +4,8 @@
 //! Everything is one register tile (`tile`): a few rows of broadcast scalars against 16 or 32 lanes
 //! of streamed vectors. `conv` turns a convolution in either direction into lists of contiguous
 //! runs for it, `linear` a matrix product, and [`Network`] runs a [`Plan`] with them. Images are
-//! kept channels-last with a border of zeros, so that no kernel tests for an edge.
+//! kept channels-last with a border of zeros, so that no kernel tests for an edge; a last layer of few
+//! channels has a kernel of its own, whose lanes are pixels (`planar`).
 //!
 //! [`volume`] has the networks over clips, with kernels and a layout of their own.
 //!
@@ -14,17 +15,25 @@
 mod activation;
 mod conv;
 mod elementwise;
+mod images;
 mod linear;
+mod linear_stage;
 mod matrix;
 mod memory;
 mod network;
 mod plan;
+mod planar;
+mod pool;
+mod shared;
 mod tile;
+mod transpose;
+mod vector;
 pub mod volume;
+mod weight_gradient;
 
-pub use activation::{Activation, exp};
+pub use activation::{Activation, exp, ln};
 pub use matrix::{multiply, multiply_transposed};
 pub use memory::keep_freed_memory;
-pub use network::{Frozen, Gradients, Network, SizeError, Workspace};
+pub use network::{Frozen, Gradients, Network, Scratch, SizeError, Workspace};
 pub use plan::{Layer, Plan, PlanError, Reason, Step};
 pub use tile::Isa;

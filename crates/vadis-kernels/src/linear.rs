@@ -1,15 +1,28 @@
 //! Fully connected layers over a batch: matrix products on the same tile as the convolutions.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::tile::{Isa, LANES, ROWS, Run, Steps, Sum, Tile, WIDTH, accumulate, even_tiles};
+use crate::Activation;
+use crate::shared::Shared;
+use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
+use crate::transpose::{Pitch, transpose};
 
-/// Rows that one task computes.
-const TASK_ROWS: usize = 4 * ROWS;
-/// Terms summed in one go: a panel's slice of them stays in the second-level cache.
+/// Most rows that one task computes, and fewest if there are threads without a task.
+const TASK_ROWS: [usize; 2] = [20 * ROWS, 5 * ROWS];
+/// Terms summed in one go: a tile's scalars of them stay in the first-level cache.
 const TERMS: usize = 512;
+/// Elements of a task's panels, which stay in the second-level cache.
+const TASK_PANELS: usize = 4 * TERMS * WIDTH;
+/// Elements from one row to the next of a tile's scalars: no power of two, whose rows would share a set
+/// of the cache.
+pub(crate) const PITCH: usize = TERMS + LANES;
+/// Most panels of a task.
+const MOST_PANELS: usize = 16;
 
-/// The vector side of a product, `[columns / 32][terms][32]`, the last panel filled with zeros.
+/// The vector side of a product, packed: `[slices of 512 terms][panels of 32 columns][terms][32]`, the
+/// last panel filled with zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
     values: Vec<f32>,
@@ -18,87 +31,227 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// From `[terms][columns]`.
-    pub(crate) fn from_rows(matrix: &[f32], terms: usize, columns: usize) -> Self {
-        Self::pack(terms, columns, |panel, first, width| {
-            for (row, source) in panel.chunks_exact_mut(WIDTH).zip(matrix.chunks_exact(columns)) {
-                row[..width].copy_from_slice(&source[first..][..width]);
-            }
-        })
-    }
-
-    /// From `[columns][terms]`.
-    pub(crate) fn from_columns(matrix: &[f32], terms: usize, columns: usize) -> Self {
-        Self::pack(terms, columns, |panel, first, width| {
-            let columns = &matrix[first * terms..][..width * terms];
-            // In squares, so that neither side strides through memory.
-            for (block, rows) in panel.chunks_mut(LANES * WIDTH).enumerate() {
-                for (lane, column) in columns.chunks_exact(terms).enumerate() {
-                    let column = &column[block * LANES..];
-                    for (row, &value) in rows.chunks_exact_mut(WIDTH).zip(column) {
-                        row[lane] = value;
-                    }
-                }
-            }
-        })
-    }
-
-    fn pack(terms: usize, columns: usize, fill: impl Fn(&mut [f32], usize, usize) + Sync) -> Self {
-        let mut values = vec![0.0; columns.div_ceil(WIDTH) * terms * WIDTH];
-        values.par_chunks_mut(terms * WIDTH).enumerate().for_each(|(index, panel)| {
-            let first = index * WIDTH;
-            fill(panel, first, (columns - first).min(WIDTH));
+    pub(crate) fn new(isa: Isa, matrix: Matrix<'_>, terms: usize, columns: usize) -> Self {
+        let panels = columns.div_ceil(WIDTH);
+        let mut values = vec![0.0; panels * terms * WIDTH];
+        let slices = values.par_chunks_mut(panels * TERMS * WIDTH).enumerate();
+        slices.for_each(|(slice, values)| {
+            let first = slice * TERMS;
+            let terms = first..terms.min(first + TERMS);
+            values.par_chunks_mut(terms.len() * WIDTH).enumerate().for_each(|(panel, values)| {
+                matrix.pack(isa, terms.clone(), panel_columns(panel, columns), values);
+            });
         });
         Self { values, terms, columns }
     }
+
+    fn slice(&self, terms: Range<usize>, panel: usize) -> &[f32] {
+        let panels = self.columns.div_ceil(WIDTH);
+        &self.values[(terms.start * panels + terms.len() * panel) * WIDTH..][..terms.len() * WIDTH]
+    }
 }
 
-/// The scalar side of a product: element (row, term) is `values[row · row_step + term · term_step]`.
+fn panel_columns(panel: usize, columns: usize) -> Range<usize> {
+    panel * WIDTH..columns.min((panel + 1) * WIDTH)
+}
+
+/// A matrix of terms and columns as it lies in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scalars<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) row_step: usize,
-    pub(crate) term_step: usize,
+pub(crate) enum Matrix<'a> {
+    /// `[terms][columns]`.
+    Terms { values: &'a [f32], columns: usize },
+    /// `[columns][terms]`.
+    Columns { values: &'a [f32], terms: usize },
 }
 
-/// output[row][column] = Σ_term scalars[row][term] · panels[term][column], then `epilogue` on each
-/// row. The output has `panels.columns` columns and any number of rows.
+impl Matrix<'_> {
+    /// Writes some terms of up to 32 columns as `[terms][32]`; lanes without a column stay as they are.
+    fn pack(&self, isa: Isa, terms: Range<usize>, columns: Range<usize>, panel: &mut [f32]) {
+        match *self {
+            Self::Terms { values, columns: pitch } => {
+                let rows = values[terms.start * pitch..terms.end * pitch].chunks_exact(pitch);
+                for (panel, row) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().zip(rows) {
+                    let row = &row[columns.clone()];
+                    match row.first_chunk::<WIDTH>() {
+                        Some(row) => *panel = *row,
+                        None => panel[..row.len()].copy_from_slice(row),
+                    }
+                }
+            }
+            Self::Columns { values, terms: pitch } => {
+                let from = &values[columns.start * pitch + terms.start..];
+                transpose(isa, from, panel, Pitch { from: pitch, to: WIDTH }, [columns.len(), terms.len()]);
+            }
+        }
+    }
+}
+
+/// The vector side of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Vectors<'a> {
+    /// Packed beforehand: for weights that stay.
+    Packed(&'a Panels),
+    /// Packed by each task as it goes.
+    Plain { matrix: Matrix<'a>, terms: usize, columns: usize },
+}
+
+impl<'a> Vectors<'a> {
+    /// `[terms][columns]`.
+    pub(crate) fn terms(values: &'a [f32], terms: usize, columns: usize) -> Self {
+        Self::Plain { matrix: Matrix::Terms { values, columns }, terms, columns }
+    }
+
+    /// `[columns][terms]`.
+    pub(crate) fn columns(values: &'a [f32], terms: usize, columns: usize) -> Self {
+        Self::Plain { matrix: Matrix::Columns { values, terms }, terms, columns }
+    }
+
+    fn shape(&self) -> [usize; 2] {
+        match *self {
+            Self::Packed(panels) => [panels.terms, panels.columns],
+            Self::Plain { terms, columns, .. } => [terms, columns],
+        }
+    }
+}
+
+/// The scalar side of a product as it lies in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scalars<'a> {
+    /// `[rows][terms]`.
+    Rows(&'a [f32]),
+    /// `[terms][rows]`.
+    Terms(&'a [f32]),
+}
+
+/// output[row][column] = Σ_term scalars[row][term] · vectors[term][column], then `epilogue` on each
+/// row's stretch of the columns that it is told. The output is `[rows][columns]`.
 pub(crate) fn product(
     isa: Isa,
     scalars: Scalars<'_>,
-    panels: &Panels,
+    vectors: Vectors<'_>,
     output: &mut [f32],
-    epilogue: impl Fn(&mut [f32]) + Sync,
+    epilogue: impl Fn(&mut [f32], Range<usize>) + Sync,
 ) {
-    let columns = panels.columns;
-    output.par_chunks_mut(TASK_ROWS * columns).enumerate().for_each(|(task, output)| {
-        let values = &scalars.values[task * TASK_ROWS * scalars.row_step..];
-        rows_product(isa, Scalars { values, ..scalars }, panels, output);
-        output.chunks_exact_mut(columns).for_each(&epilogue);
+    let [terms, columns] = vectors.shape();
+    let rows = output.len() / columns;
+    let output = Shared::new(output);
+    let width = (TASK_PANELS / (terms.clamp(1, TERMS) * WIDTH)).min(MOST_PANELS) * WIDTH;
+    let across = columns.div_ceil(width);
+    let mut most = TASK_ROWS[0];
+    while most > TASK_ROWS[1] && rows.div_ceil(most) * across < rayon::current_num_threads() {
+        most /= 2;
+    }
+    let down: Vec<_> = even_tiles(rows, most).collect();
+    (0..down.len() * across).into_par_iter().for_each_init(Buffers::default, |buffers, index| {
+        let (first, count) = down[index / across];
+        let start = index % across * width;
+        let range = start..columns.min(start + width);
+        let task = Task { isa, scalars, vectors, terms, rows, first, count, columns: range.clone() };
+        task.sum(buffers);
+        for (row, sums) in buffers.sums.chunks_exact(task.width()).take(count).enumerate() {
+            let place = (first + row) * columns;
+            // SAFETY: tasks differ in their rows or in their columns.
+            #[allow(unsafe_code)]
+            let part = unsafe { output.part(place + range.start..place + range.end) };
+            part.copy_from_slice(&sums[..range.len()]);
+            epilogue(part, range.clone());
+        }
     });
 }
 
-fn rows_product(isa: Isa, scalars: Scalars<'_>, panels: &Panels, output: &mut [f32]) {
-    let Panels { values, terms, columns } = panels;
-    let (terms, columns) = (*terms, *columns);
-    let steps = Steps { a_row: scalars.row_step, a_term: scalars.term_step, b_term: WIDTH };
-    output.fill(0.0);
-    let mut tile = Tile::ZERO;
-    for start in (0..terms).step_by(TERMS) {
-        let len = (terms - start).min(TERMS);
-        let runs = [Run { a: start * scalars.term_step, b: start * WIDTH, len }];
-        for (index, panel) in values.chunks_exact(terms * WIDTH).enumerate() {
-            let lanes = (columns - index * WIDTH).min(WIDTH);
-            let blocks = lanes.div_ceil(LANES);
-            for (first, rows) in even_tiles(output.len() / columns) {
-                let a = &scalars.values[first * scalars.row_step..];
-                let sum = Sum { a, b: panel, runs: &runs, steps };
-                accumulate(isa, &[0.0; WIDTH], sum, &mut tile, [rows, blocks]);
-                for (row, sums) in tile.0[..rows].iter().enumerate() {
-                    let place = (first + row) * columns + index * WIDTH;
-                    let output = &mut output[place..][..lanes];
-                    output.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+/// A task's memory.
+#[derive(Default)]
+struct Buffers {
+    /// `[rows][width]`.
+    sums: Vec<f32>,
+    panels: Vec<f32>,
+    /// A tile's.
+    scalars: Vec<f32>,
+}
+
+/// Some rows and columns of a product.
+struct Task<'a> {
+    isa: Isa,
+    scalars: Scalars<'a>,
+    vectors: Vectors<'a>,
+    terms: usize,
+    /// Rows of the whole product, and the task's.
+    rows: usize,
+    first: usize,
+    count: usize,
+    columns: Range<usize>,
+}
+
+impl Task<'_> {
+    /// Elements from one row of the task's sums to the next.
+    fn width(&self) -> usize {
+        self.columns.len().next_multiple_of(LANES)
+    }
+
+    /// Leaves the sums in the buffers.
+    fn sum(&self, Buffers { sums, panels, scalars }: &mut Buffers) {
+        let width = self.width();
+        sums.resize(sums.len().max(self.count * width), 0.0);
+        if self.terms == 0 {
+            sums.fill(0.0);
+        }
+        for start in (0..self.terms).step_by(TERMS) {
+            let terms = start..self.terms.min(start + TERMS);
+            let panels = self.panels(terms.clone(), panels);
+            let start = if start == 0 { Start::Lanes(&[0.0; WIDTH]) } else { Start::Output };
+            for (first, rows) in even_tiles(self.count, ROWS) {
+                let steps = self.pack_scalars(terms.clone(), self.first + first, rows, scalars);
+                for (panel, place) in panels.iter().zip((first * width..).step_by(WIDTH)) {
+                    let lanes = (first * width + width - place).min(WIDTH);
+                    let runs = [Run { a: 0, b: 0, len: terms.len() }];
+                    let activation = Activation::None;
+                    let tile =
+                        Sums { a: scalars, b: panel, runs: &runs, steps, start, rows, lanes, activation };
+                    tile.run(self.isa, &mut sums[place..], width);
                 }
+            }
+        }
+    }
+
+    /// Some terms of the task's columns, each panel `[terms][32]`.
+    fn panels<'s>(&'s self, terms: Range<usize>, buffer: &'s mut Vec<f32>) -> Vec<&'s [f32]> {
+        let indices = self.columns.start / WIDTH..self.columns.end.div_ceil(WIDTH);
+        match self.vectors {
+            Vectors::Packed(panels) => indices.map(|panel| panels.slice(terms.clone(), panel)).collect(),
+            Vectors::Plain { matrix, columns, .. } => {
+                let len = terms.len() * WIDTH;
+                buffer.resize(indices.len() * len, 0.0);
+                for (panel, values) in indices.zip(buffer.chunks_exact_mut(len)) {
+                    matrix.pack(self.isa, terms.clone(), panel_columns(panel, columns), values);
+                }
+                buffer.chunks_exact(len).collect()
+            }
+        }
+    }
+
+    /// Some terms of a tile's rows.
+    fn pack_scalars(&self, terms: Range<usize>, first: usize, rows: usize, to: &mut Vec<f32>) -> Steps {
+        match self.scalars {
+            Scalars::Rows(values) => {
+                to.resize(ROWS * PITCH, 0.0);
+                let values = values[first * self.terms..].chunks_exact(self.terms).take(rows);
+                for (to, row) in to.chunks_exact_mut(PITCH).zip(values) {
+                    to[..terms.len()].copy_from_slice(&row[terms.clone()]);
+                }
+                Steps { a_row: PITCH, a_term: 1, b_term: WIDTH }
+            }
+            Scalars::Terms(values) => {
+                to.resize(TERMS * LANES, 0.0);
+                let terms = values[terms.start * self.rows..terms.end * self.rows].chunks_exact(self.rows);
+                for (to, row) in to.as_chunks_mut::<LANES>().0.iter_mut().zip(terms) {
+                    let row = &row[first..];
+                    // Whole vectors but at the end: copies of a known length are single instructions.
+                    match row.first_chunk::<LANES>() {
+                        Some(row) => *to = *row,
+                        None => to[..rows].copy_from_slice(&row[..rows]),
+                    }
+                }
+                Steps { a_row: 1, a_term: LANES, b_term: WIDTH }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Matrix products on plain slices, all matrices row after row.
 
-use crate::linear::{Panels, Scalars, product};
+use crate::linear::{Scalars, Vectors, product};
 use crate::tile::Isa;
 
 /// output = a · bᵀ with a = `[rows][terms]`, b = `[columns][terms]` and the output `[rows][columns]`.
@@ -14,8 +14,8 @@ pub fn multiply_transposed(a: &[f32], b: &[f32], terms: usize, output: &mut [f32
     let [rows, columns] = [a, b].map(|matrix| whole(matrix.len(), terms));
     assert_eq!(output.len(), rows * columns, "output of {rows} rows and {columns} columns");
     if !output.is_empty() {
-        let scalars = Scalars { values: a, row_step: terms, term_step: 1 };
-        product(Isa::detect(), scalars, &Panels::from_columns(b, terms, columns), output, |_| {});
+        let vectors = Vectors::columns(b, terms, columns);
+        product(Isa::detect(), Scalars::Rows(a), vectors, output, |_, _| {});
     }
 }
 
@@ -27,8 +27,8 @@ pub fn multiply(a: &[f32], b: &[f32], terms: usize, output: &mut [f32]) {
     let [rows, columns] = [a, b].map(|matrix| whole(matrix.len(), terms));
     assert_eq!(output.len(), rows * columns, "output of {rows} rows and {columns} columns");
     if !output.is_empty() {
-        let scalars = Scalars { values: a, row_step: terms, term_step: 1 };
-        product(Isa::detect(), scalars, &Panels::from_rows(b, terms, columns), output, |_| {});
+        let vectors = Vectors::terms(b, terms, columns);
+        product(Isa::detect(), Scalars::Rows(a), vectors, output, |_, _| {});
     }
 }
 

@@ -1,14 +1,25 @@
-//! The one inner kernel: a tile of up to 14 rows by 16 or 32 lanes, kept in registers.
+//! The inner kernel: rows of sums by 16 or 32 lanes, kept in registers a tile at a time.
 //!
-//! tile[m][l] = init[l] + Σ over runs, Σ_k a[run.a + m·a_row + k·a_term] · b[run.b + k·b_term + l]
+//! out[m][l] = start[l] + Σ over runs, Σ_k a[run.a + m·a_row + k·a_term] · b[run.b + k·b_term + l]
 //!
 //! Every element is one chain of fused multiply-adds in the order of the runs, whatever the
 //! instruction set and the tile's size: the bits do not depend on how work is cut into tiles.
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__m512;
+
+use crate::Activation;
+use crate::elementwise::activate;
+#[cfg(target_arch = "x86_64")]
+use crate::linear::PITCH;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::x86::Pair;
+use crate::vector::{Scalars, Vector};
+
 /// Lanes of one block of the vector side.
 pub(crate) const LANES: usize = 16;
-/// Most rows of a tile.
+/// Most rows of a tile of two blocks.
 pub(crate) const ROWS: usize = 14;
 /// Lanes of a full tile.
 pub(crate) const WIDTH: usize = 2 * LANES;
@@ -60,15 +71,6 @@ impl Isa {
     }
 }
 
-/// The sums: `[row][lane]`.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(crate) struct Tile(pub(crate) [[f32; WIDTH]; ROWS]);
-
-impl Tile {
-    pub(crate) const ZERO: Self = Self([[0.0; WIDTH]; ROWS]);
-}
-
 /// A stretch of the sum: `len` terms that start at `a` in the scalars and `b` in the vectors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
@@ -85,97 +87,127 @@ pub(crate) struct Steps {
     pub(crate) b_term: usize,
 }
 
-/// The sum that a tile holds, without its initial value.
+/// What a sum starts from.
 #[derive(Clone, Copy)]
-pub(crate) struct Sum<'a> {
+pub(crate) enum Start<'a> {
+    /// These lanes in every row.
+    Lanes(&'a [f32; WIDTH]),
+    /// What the output holds.
+    Output,
+}
+
+/// Rows of sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums<'a> {
     /// The scalars.
     pub(crate) a: &'a [f32],
-    /// The vectors.
+    /// The vectors, whole blocks of 16 lanes.
     pub(crate) b: &'a [f32],
     pub(crate) runs: &'a [Run],
     pub(crate) steps: Steps,
+    pub(crate) start: Start<'a>,
+    pub(crate) rows: usize,
+    /// Lanes that are written, 1..=32.
+    pub(crate) lanes: usize,
+    pub(crate) activation: Activation,
 }
 
-impl Sum<'_> {
+impl Sums<'_> {
     /// # Panics
-    /// If a run leaves `a` or `b`: the safety of the kernels rests on this check.
-    fn check(&self, [rows, blocks]: [usize; 2]) {
-        let Self { a, b, runs, steps } = self;
+    /// If a run leaves `a` or `b`, or a row `out`: the safety of the kernels rests on this check.
+    fn check(&self, out: &[f32], out_row: usize) {
+        let Self { a, b, runs, steps, rows, lanes, .. } = *self;
+        assert!(rows > 0 && (1..=WIDTH).contains(&lanes), "at least one row, and one or two blocks");
         for run in runs.iter().filter(|run| run.len > 0) {
             let terms = run.len - 1;
             let last_a = run.a.saturating_add((rows - 1).saturating_mul(steps.a_row));
             let last_a = last_a.saturating_add(terms.saturating_mul(steps.a_term));
             let end_b = run.b.saturating_add(terms.saturating_mul(steps.b_term));
-            let end_b = end_b.saturating_add(blocks * LANES);
+            let end_b = end_b.saturating_add(self.blocks() * LANES);
             assert!(last_a < a.len() && end_b <= b.len(), "run out of bounds");
         }
+        let end = (rows - 1).saturating_mul(out_row).saturating_add(lanes);
+        assert!(end <= out.len(), "row out of bounds");
     }
-}
 
-/// Sets the first rows × (blocks · 16) elements of the tile to `init` and the sum.
-///
-/// # Panics
-/// If a run leaves its slice, or the tile is not within 1..=14 rows and 1..=2 blocks.
-#[inline]
-pub(crate) fn accumulate(
-    isa: Isa,
-    init: &[f32; WIDTH],
-    sum: Sum<'_>,
-    tile: &mut Tile,
-    [rows, blocks]: [usize; 2],
-) {
-    assert!((1..=ROWS).contains(&rows) && (1..=2).contains(&blocks) && isa.is_available());
-    sum.check([rows, blocks]);
-    // SAFETY: every address that a run reaches with `rows` rows and `blocks` blocks was just checked
-    // to lie in `a` or `b`, the tile has ROWS rows of WIDTH lanes, and the machine has the set.
-    unsafe {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512(init, sum, tile, rows, blocks),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::avx2(init, sum, tile, rows, blocks),
-            Isa::Portable => portable(init, sum, tile, rows, blocks),
+    fn blocks(&self) -> usize {
+        self.lanes.div_ceil(LANES)
+    }
+
+    /// Writes the rows into `out`, each `out_row` elements after the one before.
+    ///
+    /// # Panics
+    /// If a run or a row leaves its slice, or there are no rows or not 1..=32 lanes.
+    #[inline]
+    pub(crate) fn run(&self, isa: Isa, out: &mut [f32], out_row: usize) {
+        assert!(isa.is_available(), "{isa:?} is not on this machine");
+        self.check(out, out_row);
+        let to = To { first: out.as_mut_ptr(), row: out_row, relu: self.activation == Activation::Relu };
+        // SAFETY: every address that a run reaches, and every row of the output, was just checked to lie
+        // in its slice, and the machine has the set.
+        unsafe {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => avx512(self, to),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2(self, to),
+                Isa::Portable => narrow::<Scalars, 4>(self, to),
+            }
+        }
+        if !matches!(self.activation, Activation::None | Activation::Relu) {
+            if out_row == self.lanes {
+                activate(isa, self.activation, &mut out[..self.rows * out_row]);
+            } else {
+                out.chunks_mut(out_row.max(1))
+                    .take(self.rows)
+                    .for_each(|row| activate(isa, self.activation, &mut row[..self.lanes]));
+            }
         }
     }
 }
 
-/// Sixteen lanes of an instruction set.
-///
-/// # Safety
-/// The methods may be called only where the instruction set is enabled; `load` reads and `store`
-/// writes 16 floats.
-pub(crate) trait Vector: Copy {
-    unsafe fn load(from: *const f32) -> Self;
-    unsafe fn store(self, to: *mut f32);
-    /// self + a · b, rounded once where the target has that instruction.
-    unsafe fn fma(self, a: f32, b: Self) -> Self;
+/// Where rows are written.
+#[derive(Clone, Copy)]
+struct To {
+    first: *mut f32,
+    row: usize,
+    relu: bool,
 }
 
+/// Rows `first..first + M` and blocks `block..block + N`. `A` is the rows' distance in the scalars, as a
+/// constant that goes into the instructions' addresses; 0 where it is none of those built for.
+///
 /// # Safety
-/// Rows `first..first + M` and blocks `block..block + N` are within the tile, and all that the runs
-/// reach with them is within `a` and `b`.
+/// The sums were checked, those rows and blocks are among them, and `V`'s set is enabled.
 #[inline(always)]
-unsafe fn body<V: Vector, const M: usize, const N: usize>(
-    init: &[f32; WIDTH],
-    sum: Sum<'_>,
-    tile: &mut Tile,
+unsafe fn tile<V: Vector, const M: usize, const N: usize, const A: usize>(
+    sums: &Sums<'_>,
+    to: To,
     first: usize,
     block: usize,
 ) {
-    let Sum { a, b, runs, steps } = sum;
-    let sums = tile.0.as_mut_ptr().cast::<f32>();
-    // SAFETY: all offsets are within the tile or were checked by `accumulate`.
+    let Sums { a, b, runs, steps, .. } = *sums;
+    let a_row = if A == 0 { steps.a_row } else { A };
+    let lanes: [usize; N] = std::array::from_fn(|n| (sums.lanes - (block + n) * LANES).min(LANES));
+    let place = |m: usize, n: usize| to.first.wrapping_add((first + m) * to.row + (block + n) * LANES);
+    // SAFETY: all offsets are those that `Sums::check` vouches for.
     unsafe {
-        let start: [V; N] = std::array::from_fn(|n| V::load(init.as_ptr().add((block + n) * LANES)));
-        let mut acc = [start; M];
+        let mut acc: [[V; N]; M] = match sums.start {
+            Start::Lanes(start) => {
+                [std::array::from_fn(|n| V::load(start.as_ptr().add((block + n) * LANES))); M]
+            }
+            Start::Output => {
+                std::array::from_fn(|m| std::array::from_fn(|n| V::load_first(place(m, n), lanes[n])))
+            }
+        };
         for run in runs {
             // Wrapping: only the terms' own addresses are vouched for.
-            let mut a = a.as_ptr().wrapping_add(run.a + first * steps.a_row);
+            let mut a = a.as_ptr().wrapping_add(run.a + first * a_row);
             let mut b = b.as_ptr().wrapping_add(run.b + block * LANES);
             for _ in 0..run.len {
                 let lanes: [V; N] = std::array::from_fn(|n| V::load(b.add(n * LANES)));
                 for (m, row) in acc.iter_mut().enumerate() {
-                    let scalar = *a.add(m * steps.a_row);
+                    let scalar = V::splat(*a.add(m * a_row));
                     for (sum, &lane) in row.iter_mut().zip(&lanes) {
                         *sum = sum.fma(scalar, lane);
                     }
@@ -185,180 +217,105 @@ unsafe fn body<V: Vector, const M: usize, const N: usize>(
             }
         }
         for (m, row) in acc.iter().enumerate() {
-            for (n, sum) in row.iter().enumerate() {
-                sum.store(sums.add((first + m) * WIDTH + (block + n) * LANES));
+            for (n, &sum) in row.iter().enumerate() {
+                let sum = if to.relu { sum.relu() } else { sum };
+                sum.store_first(place(m, n), lanes[n]);
             }
         }
     }
 }
 
-/// Calls `body` with the row count as a constant.
+/// Calls a macro with the row count as a constant.
 macro_rules! by_rows {
     ($rows:expr, $call:ident, [$($m:literal)*]) => {
-        match $rows { $($m => $call!($m),)* _ => unreachable!("rows were checked") }
+        match $rows { $($m => $call!($m),)* _ => unreachable!("rows of a tile") }
     };
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Scalars([f32; LANES]);
-
-impl Vector for Scalars {
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller vouches for 16 readable floats; an array of floats has their alignment.
-        Self(unsafe { from.cast::<[f32; LANES]>().read() })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller vouches for 16 writable floats.
-        unsafe { to.cast::<[f32; LANES]>().write(self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn fma(mut self, a: f32, b: Self) -> Self {
-        for (sum, b) in self.0.iter_mut().zip(b.0) {
-            // Without the instruction a fused multiply-add is a slow library call.
-            *sum = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-                a.mul_add(b, *sum)
-            } else {
-                a * b + *sum
-            };
+/// One block at a time and at most `ROWS` ≤ 6 rows: for sets of 16 registers.
+///
+/// # Safety
+/// The sums were checked, and `V`'s set is enabled.
+#[inline(always)]
+unsafe fn narrow<V: Vector, const ROWS: usize>(sums: &Sums<'_>, to: To) {
+    for block in 0..sums.blocks() {
+        for (first, rows) in even_tiles(sums.rows, ROWS) {
+            macro_rules! call {
+                ($m:literal) => {
+                    // SAFETY: the caller's; the tile is within the rows.
+                    unsafe { tile::<V, $m, 1, 0>(sums, to, first, block) }
+                };
+            }
+            by_rows!(rows, call, [1 2 3 4 5 6]);
         }
-        self
     }
 }
 
 /// # Safety
-/// As [`body`] for the whole tile.
-unsafe fn portable(init: &[f32; WIDTH], sum: Sum<'_>, tile: &mut Tile, rows: usize, blocks: usize) {
-    for block in 0..blocks {
-        for first in (0..rows).step_by(4) {
-            macro_rules! call {
-                ($m:literal) => {
-                    // SAFETY: the caller's.
-                    unsafe { body::<Scalars, $m, 1>(init, sum, tile, first, block) }
-                };
-            }
-            by_rows!((rows - first).min(4), call, [1 2 3 4]);
-        }
-    }
-}
-
+/// The sums were checked, and the machine has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod x86 {
-    use std::arch::x86_64::{
-        __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
-    };
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(sums: &Sums<'_>, to: To) {
+    // SAFETY: the caller's.
+    unsafe { narrow::<Pair, 6>(sums, to) }
+}
 
-    use super::{Sum, Tile, Vector, WIDTH, body};
-
-    impl Vector for __m512 {
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the caller's.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the caller's.
-            unsafe { _mm512_storeu_ps(to, self) }
-        }
-
-        #[inline(always)]
-        unsafe fn fma(self, a: f32, b: Self) -> Self {
-            // SAFETY: the caller's.
-            unsafe { _mm512_fmadd_ps(_mm512_set1_ps(a), b, self) }
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    pub(crate) struct Pair(__m256, __m256);
-
-    impl Vector for Pair {
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the caller's.
-            unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the caller's.
-            unsafe {
-                _mm256_storeu_ps(to, self.0);
-                _mm256_storeu_ps(to.add(8), self.1);
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn fma(self, a: f32, b: Self) -> Self {
-            // SAFETY: the caller's.
-            unsafe {
-                let a = _mm256_set1_ps(a);
-                Self(_mm256_fmadd_ps(a, b.0, self.0), _mm256_fmadd_ps(a, b.1, self.1))
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`body`] for the whole tile, on a machine with AVX-512F.
-    #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn avx512(
-        init: &[f32; WIDTH],
-        sum: Sum<'_>,
-        tile: &mut Tile,
-        rows: usize,
-        blocks: usize,
-    ) {
-        macro_rules! one {
-            ($m:literal) => {
-                // SAFETY: the caller's.
-                unsafe { body::<__m512, $m, 1>(init, sum, tile, 0, 0) }
-            };
-        }
-        macro_rules! two {
-            ($m:literal) => {
-                // SAFETY: the caller's.
-                unsafe { body::<__m512, $m, 2>(init, sum, tile, 0, 0) }
-            };
-        }
-        if blocks == 1 {
-            by_rows!(rows, one, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-        } else {
-            by_rows!(rows, two, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-        }
-    }
-
-    /// # Safety
-    /// As [`body`] for the whole tile, on a machine with AVX2 and FMA.
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(
-        init: &[f32; WIDTH],
-        sum: Sum<'_>,
-        tile: &mut Tile,
-        rows: usize,
-        blocks: usize,
-    ) {
-        for block in 0..blocks {
-            for first in (0..rows).step_by(6) {
-                macro_rules! call {
-                    ($m:literal) => {
-                        // SAFETY: the caller's.
-                        unsafe { body::<Pair, $m, 1>(init, sum, tile, first, block) }
-                    };
-                }
-                by_rows!((rows - first).min(6), call, [1 2 3 4 5 6]);
-            }
+/// # Safety
+/// The sums were checked, and the machine has AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+unsafe fn avx512(sums: &Sums<'_>, to: To) {
+    // SAFETY: the caller's.
+    unsafe {
+        match (sums.blocks(), sums.steps.a_row) {
+            (1, 1) => one_block::<1>(sums, to),
+            (1, 6) => one_block::<6>(sums, to),
+            (1, 32) => one_block::<32>(sums, to),
+            (1, _) => one_block::<0>(sums, to),
+            (_, 1) => two_blocks::<1>(sums, to),
+            (_, 32) => two_blocks::<32>(sums, to),
+            (_, 64) => two_blocks::<64>(sums, to),
+            (_, PITCH) => two_blocks::<PITCH>(sums, to),
+            _ => two_blocks::<0>(sums, to),
         }
     }
 }
 
-/// Cuts `n` rows into the fewest tiles, as even as can be: yields (first row, rows).
-pub(crate) fn even_tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = n.div_ceil(ROWS);
+/// # Safety
+/// As [`avx512`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+unsafe fn one_block<const A: usize>(sums: &Sums<'_>, to: To) {
+    for (first, rows) in even_tiles(sums.rows, 24) {
+        macro_rules! call {
+            ($m:literal) => {
+                // SAFETY: the caller's; the tile is within the rows.
+                unsafe { tile::<__m512, $m, 1, A>(sums, to, first, 0) }
+            };
+        }
+        by_rows!(rows, call, [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24]);
+    }
+}
+
+/// # Safety
+/// As [`avx512`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+unsafe fn two_blocks<const A: usize>(sums: &Sums<'_>, to: To) {
+    for (first, rows) in even_tiles(sums.rows, ROWS) {
+        macro_rules! call {
+            ($m:literal) => {
+                // SAFETY: the caller's; the tile is within the rows.
+                unsafe { tile::<__m512, $m, 2, A>(sums, to, first, 0) }
+            };
+        }
+        by_rows!(rows, call, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+    }
+}
+
+/// Cuts `n` rows into the fewest tiles of at most `most`, as even as can be: yields (first row, rows).
+pub(crate) fn even_tiles(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = n.div_ceil(most);
     (0..tiles).map(move |t| {
         let start = t * n / tiles;
         (start, (t + 1) * n / tiles - start)

@@ -2,6 +2,8 @@
 
     python peers.py '{"network": "ae3d", "measure": "training", "size": [16, 256, 256], ...}'
 
+A `sliding` run is that of one window: what PyTorch spends on each frame of a stream.
+
 Finds the fastest of default and channels-last layout, eager and compiled (`variant` names one to
 take instead), says which on a line of JSON, and then answers each line on stdin with one on stdout:
 `run` with the elapsed and the processor's seconds of one run, `peak` with a number of MiB. Needs what
@@ -43,6 +45,9 @@ def build(task: dict) -> nn.Module:
             return twins.Cae(channels)
         case "mle":
             return twins.Mle(channels, size)
+        case "glow" | "glow-small" | "glow-frames":
+            steps, levels, hidden = task["flow"]
+            return twins.Glow(channels, steps, levels, hidden)
         case other:
             raise SystemExit(f"unknown network {other}")
 
@@ -78,6 +83,8 @@ def loss_of(task: dict, output: object, x: Tensor) -> Tensor:
             return F.mse_loss(y, x) + ENTROPY_WEIGHT * twins.renyi_entropy(z)
         case "itae" | "one-path":
             return itae_loss(output, x)
+        case "glow" | "glow-small" | "glow-frames":
+            return output.mean()
         case _:
             return F.mse_loss(output, x)
 
@@ -89,7 +96,7 @@ class Runner:
         torch.manual_seed(0)
         self.task, self.variant = task, variant
         layout, mode = variant.split(", ")
-        image = task["network"] in ("cae", "mle")
+        image = len(task["size"]) == 2
         last = torch.channels_last if image else torch.channels_last_3d
         form = last if layout == "channels-last" else torch.contiguous_format
         self.training = task["measure"] == "training"

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vadis_kernels::volume::RunError;
 
 /// An error of this crate.
 #[derive(Debug, Error)]
@@ -65,6 +66,9 @@ pub enum NnError {
     /// The device did not give its numbers back.
     #[error("reading a tensor failed: {0}")]
     Tensor(String),
+    /// A network frozen in bytes was to slide over a stream.
+    #[error("a network in bytes (int8) cannot slide over a stream: freeze it in floats")]
+    SlidingInBytes,
     /// A weight file that is not one, or is damaged.
     #[error("{path} is not a readable vadis weight file: {reason}")]
     WeightFile {
@@ -89,4 +93,16 @@ pub enum NnError {
         /// The system's word.
         source: std::io::Error,
     },
+}
+
+impl From<RunError> for NnError {
+    fn from(error: RunError) -> Self {
+        Self::Tensor(error.to_string())
+    }
+}
+
+impl From<crate::segment::LoadError> for NnError {
+    fn from(error: crate::segment::LoadError) -> Self {
+        Self::Weights { name: "network".to_owned(), reason: error.to_string() }
+    }
 }

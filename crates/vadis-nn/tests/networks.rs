@@ -9,15 +9,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use vadis_kernels::volume::Scratch;
+use vadis_nn::NnError;
 use vadis_nn::networks::{
-    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig,
+    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig, Sliding,
 };
 use vadis_nn::segment::{
     Activation, Layer, LoadError, NamedTensor, Plan, Segment, StateDict, VolumeSegment, by_part, under,
 };
-use vadis_nn::weights::WeightFile;
 
-use common::{Fixture, difference, values};
+use common::{Fixture, assert_saves_as_pytorch, difference, values};
 
 /// Encoder and decoder of MLE's autoencoder, as `vadis-systems` has them.
 struct Mle([Segment; 2]);
@@ -236,27 +236,6 @@ fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
     }
 }
 
-/// What is saved is byte for byte what PyTorch saved but for the metadata, and comes back.
-/// `scripts/networks.py --check` loads the saved files into the twins.
-fn assert_saves_as_pytorch(name: &str, network: impl StateDict) {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("networks");
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("{name}.safetensors"));
-    network.to_weight_file().save(&path).unwrap();
-    let [saved, torch] =
-        [&path, &Fixture::path(&format!("{name}.state.safetensors"))].map(|p| std::fs::read(p).unwrap());
-    let [a, b] = [&saved, &torch].map(|bytes| safetensors::SafeTensors::deserialize(bytes).unwrap());
-    assert_eq!(a.len(), b.len(), "{name}");
-    for (tensor, view) in a.tensors() {
-        let theirs = b.tensor(&tensor).unwrap();
-        assert_eq!((view.dtype(), view.shape()), (theirs.dtype(), theirs.shape()), "{name} {tensor}");
-        assert!(view.data() == theirs.data(), "{name} {tensor}");
-    }
-    let before = network.state_dict();
-    let back = network.load_weight_file(WeightFile::load(&path).unwrap()).unwrap();
-    assert_eq!(back.state_dict(), before);
-}
-
 fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(0)
 }
@@ -351,4 +330,49 @@ fn itae_gives_the_features_of_both_paths() {
     assert_eq!(features.shapes(), [[16, 2, 3, 4], [2, 8, 3, 4]]);
     let values = features.run(fixture.values("x"), 2, &mut Scratch::default()).unwrap();
     assert_eq!(values.iter().map(Vec::len).collect::<Vec<_>>(), [2 * 16 * 24, 2 * 2 * 96]);
+}
+
+/// Streams a video with `push` and compares each frame with that of its whole window.
+fn check_sliding(mut sliding: Sliding, shape: [usize; 4], wanted: usize, whole: impl Fn(&[f32]) -> Vec<f32>) {
+    let [channels, time, height, width] = shape;
+    let plane = height * width;
+    let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    let frame = |i: usize| (0..channels * plane).map(|j| value(i * 7919 + j)).collect::<Vec<f32>>();
+    // The second shot is too short for a window, the third begins anew.
+    for (first, frames) in [(0, time + 10), (1000, time - 1), (2000, time + 2)] {
+        let shot: Vec<Vec<f32>> = (first..first + frames).map(frame).collect();
+        sliding.reset();
+        for (i, frame) in shot.iter().enumerate() {
+            let got = sliding.push(frame).unwrap();
+            let Some(start) = (i + 1).checked_sub(time) else {
+                assert_eq!(got, None);
+                continue;
+            };
+            let window = &shot[start..=i];
+            let planes = |c: usize| window.iter().flat_map(move |frame| &frame[c * plane..][..plane]);
+            let y = whole(&(0..channels).flat_map(planes).copied().collect::<Vec<f32>>());
+            let wanted = |c: usize| &y[(c * time + wanted) * plane..][..plane];
+            assert_eq!(got, Some((0..channels).flat_map(wanted).copied().collect()), "frame {i}");
+        }
+    }
+    assert!(sliding.push(&[0.0]).is_err());
+}
+
+#[test]
+fn streams_have_the_bits_of_whole_windows() {
+    let (device, shape) = (Device::flex(), [3, 16, 20, 24]);
+    let [channels, size @ ..] = shape;
+    let small = Ae3dConfig { width: 0.25, ..Ae3dConfig::new(channels, size) };
+    let ae3d = small.init(&device, &mut rng()).unwrap();
+    let whole = |x: &[f32]| ae3d.infer(x, 1);
+    check_sliding(ae3d.frozen().unwrap().sliding(8).unwrap(), shape, 8, whole);
+    assert!(ae3d.frozen().unwrap().sliding(16).is_err());
+    let bytes = ae3d.frozen_int8(&vec![0.5; shape.iter().product()]).unwrap();
+    assert!(matches!(bytes.sliding(8), Err(NnError::SlidingInBytes)));
+    let config = MemAeConfig { network: small, slots: 60, shrink: 0.02, entropy_weight: 0.0 };
+    let memae = config.init(&device, &mut rng()).unwrap();
+    check_sliding(memae.frozen().unwrap().sliding(8).unwrap(), shape, 8, |x| memae.infer(x, 1));
+    let config = ItaeConfig { width: 0.25, ..ItaeConfig::new(channels, size) };
+    let itae = config.init(&device, &mut rng()).unwrap();
+    check_sliding(itae.frozen().unwrap().sliding(15).unwrap(), shape, 15, |x| itae.infer(x, 1));
 }

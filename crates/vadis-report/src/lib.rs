@@ -2,7 +2,8 @@
 //!
 //! Everything is read from a run directory ([`vadis_eval::run`]); no network, no tensor. [`write_report`] makes
 //! `report.html`, [`write_comparison`] sets several runs side by side, [`make_event_media`] gives the events their
-//! pictures and clips, [`overlay`] shows footage, heat and score as a video, [`write_chapters`] marks the events in it.
+//! pictures and clips, [`overlay`] shows footage, heat and score as a video, [`write_chapters`] marks the events in it,
+//! [`write_results`] makes a benchmark's tables.
 
 mod canvas;
 mod chapters;
@@ -14,6 +15,7 @@ mod media;
 mod overlay;
 mod page;
 mod plot;
+mod results;
 mod run;
 mod thin;
 mod words;
@@ -25,6 +27,7 @@ pub use colour::{HEAT, heat_opacity};
 pub use error::ReportError;
 pub use event_media::{MediaOptions, MediaSummary, make_event_media};
 pub use overlay::{OverlayOptions, overlay};
+pub use results::{results_markdown, write_results};
 
 use files::write_whole;
 use page::Named;

@@ -68,12 +68,13 @@ impl Run {
     }
 
     /// The scores against the labels, where there are labels: under the protocols that `metrics.json` states, else
-    /// under those of `mle`.
+    /// under those of
+    /// its system.
     pub(crate) fn evaluate(&self) -> Option<Result<Evaluation, EvalError>> {
         if self.labels.is_empty() {
             return None;
         }
-        let mut options = EvalOptions::mle("labels.csv");
+        let mut options = EvalOptions::of_system(&self.info.system, "labels.csv");
         options.ladder = true;
         options.allow_unscored = true;
         options.sanity_columns =

@@ -2,7 +2,10 @@
 
 use vadis_video::{Frame, Mask};
 
-use crate::{ColumnStatistics, FrameStore, InputFormat, Model, Progress, Session, Statistics, SystemError};
+use crate::clips::Run;
+use crate::{
+    ColumnStatistics, FrameStore, InputFormat, Model, Progress, Scored, Session, Statistics, SystemError,
+};
 
 /// What ignored pixels are set to, in the picture and for the network.
 const NEUTRAL: f32 = 0.5;
@@ -76,26 +79,88 @@ pub(crate) fn calibrate(
     session: &mut Session<'_>,
 ) -> Result<Statistics, SystemError> {
     let chosen = spread(places, CALIBRATION_FRAMES);
-    let mut columns = vec![Vec::with_capacity(chosen.len()); 1 + model.indicators().len()];
-    let mut heats = Vec::new();
+    let mut seen = Seen::new(model);
     let mut scorer = model.scorer();
     let mut scored = Vec::with_capacity(CHUNK);
     for (i, part) in chosen.chunks(CHUNK).enumerate() {
         let frames = part.iter().map(|&p| footage.frame(p)).collect::<Result<Vec<Frame>, _>>()?;
         scorer.push(&frames, &mut scored)?;
-        for s in scored.drain(..) {
-            columns[0].push(s.score);
-            s.indicators.iter().zip(&mut columns[1..]).for_each(|(v, column)| column.push(*v));
-            heats.extend(s.heat.iter().step_by(37).map(|&h| f64::from(h)));
-        }
+        scored.drain(..).for_each(|s| seen.push(&s));
         let (done, total) = ((i * CHUNK + part.len()) as u64, chosen.len() as u64);
         (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
     }
-    let names = std::iter::once("score").chain(model.indicators().iter().copied());
-    Ok(Statistics {
-        footage: footage_kind.to_owned(),
-        frames: chosen.len(),
-        columns: names.zip(&columns).map(|(name, values)| ColumnStatistics::of(name, values)).collect(),
-        heat: ColumnStatistics::of("heat", &heats),
-    })
+    Ok(seen.statistics(footage_kind))
+}
+
+/// What a model that needs consecutive frames says of `runs` of them, each as a video of its own.
+pub(crate) fn observe_runs(
+    model: &dyn Model,
+    footage: &FrameStore,
+    runs: &[Run],
+    session: &mut Session<'_>,
+) -> Result<Seen, SystemError> {
+    let total = runs.iter().map(Run::len).sum::<usize>() as u64;
+    let mut seen = Seen::new(model);
+    let mut scored = Vec::new();
+    for run in runs {
+        let mut scorer = model.scorer();
+        for place in run.clone() {
+            if session.interrupted() {
+                let checkpoint = session.checkpoint.clone().unwrap_or_default();
+                return Err(SystemError::Interrupted { step: session.log.len() as u64, checkpoint });
+            }
+            scorer.push(&[footage.frame(place)?], &mut scored)?;
+            scored.drain(..).for_each(|s| seen.push(&s));
+            let done = seen.frames() as u64;
+            (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
+        }
+        scorer.finish(&mut scored)?;
+        scored.drain(..).filter(|s| !s.edge).for_each(|s| seen.push(&s));
+    }
+    Ok(seen)
+}
+
+/// The columns and a part of the heat of frames seen.
+pub(crate) struct Seen {
+    names: Vec<&'static str>,
+    columns: Vec<Vec<f64>>,
+    heats: Vec<f64>,
+}
+
+impl Seen {
+    fn new(model: &dyn Model) -> Self {
+        let names: Vec<_> = std::iter::once("score").chain(model.indicators().iter().copied()).collect();
+        Self { columns: vec![Vec::new(); names.len()], names, heats: Vec::new() }
+    }
+
+    fn push(&mut self, scored: &Scored) {
+        self.columns[0].push(scored.score);
+        scored.indicators.iter().zip(&mut self.columns[1..]).for_each(|(v, column)| column.push(*v));
+        self.heats.extend(scored.heat.iter().step_by(37).map(|&h| f64::from(h)));
+    }
+
+    fn frames(&self) -> usize {
+        self.columns[0].len()
+    }
+
+    /// The same frames with other scores and indicators, made of the indicators that they have.
+    pub(crate) fn retell(&mut self, tell: impl Fn(&[f64]) -> (f64, Vec<f64>)) {
+        for frame in 0..self.frames() {
+            let old: Vec<f64> = self.columns[1..].iter().map(|column| column[frame]).collect();
+            let (score, indicators) = tell(&old);
+            let new = std::iter::once(score).chain(indicators);
+            self.columns.iter_mut().zip(new).for_each(|(column, value)| column[frame] = value);
+        }
+    }
+
+    /// How the columns and the heat lie; `footage_kind` says on what footage.
+    pub(crate) fn statistics(&self, footage_kind: &str) -> Statistics {
+        let columns = self.names.iter().zip(&self.columns);
+        Statistics {
+            footage: footage_kind.to_owned(),
+            frames: self.frames(),
+            columns: columns.map(|(name, values)| ColumnStatistics::of(name, values)).collect(),
+            heat: ColumnStatistics::of("heat", &self.heats),
+        }
+    }
 }

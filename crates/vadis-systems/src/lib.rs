@@ -9,9 +9,12 @@
 //! takes frames as they arrive and gives each frame's score once it is determined, [`Model::delay`] frames
 //! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
 
+mod clip_training;
+mod clips;
 mod device;
 mod error;
 mod frames;
+pub mod itae_nf;
 pub mod mle;
 mod model_file;
 mod patches;
@@ -19,6 +22,7 @@ mod preset;
 mod projection;
 pub mod robust_pca;
 mod session;
+mod sliding;
 mod statistics;
 mod store;
 
@@ -61,6 +65,10 @@ pub trait Method: Sync {
     fn about(&self) -> &'static str;
     /// Where it is published.
     fn source(&self) -> &'static str;
+    /// Whether it learns the very footage that it judges, anomalies included; else it learns normal footage.
+    fn is_unsupervised(&self) -> bool {
+        false
+    }
     /// The preset with the user's settings over it.
     ///
     /// # Errors
@@ -81,6 +89,10 @@ pub trait Configured {
     fn input(&self, native_width: usize, native_height: usize) -> InputFormat;
     /// The most frames that are kept for training; longer footage is thinned evenly.
     fn max_frames(&self) -> usize;
+    /// Frames that must stay together where footage is thinned: 1 for what looks at single frames.
+    fn together(&self) -> usize {
+        1
+    }
     /// Learns what is normal.
     ///
     /// # Errors
@@ -168,7 +180,14 @@ pub struct Scene {
 
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
-    &[&mle::Mle, &robust_pca::RobustPca]
+    use itae_nf::{Itae, Variant};
+    &[
+        &mle::Mle,
+        &robust_pca::RobustPca,
+        &Itae(Variant::OnePath),
+        &Itae(Variant::TwoPath),
+        &Itae(Variant::WithFlows),
+    ]
 }
 
 /// The method of that name.

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
+use serde::Serialize;
 use vadis_video::Mask;
+
+use crate::{FrameStore, SystemError};
+
+/// Wall seconds between checkpoints.
+pub(crate) const CHECKPOINT_EVERY_S: f64 = 60.0;
 
 /// How far the work is.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,4 +65,20 @@ impl Session<'_> {
     pub fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)
     }
+}
+
+/// What a checkpoint must agree with: settings, seed, footage, ignored pixels.
+pub(crate) fn identity(
+    config: &impl Serialize,
+    footage: &FrameStore,
+    session: &Session<'_>,
+) -> Result<String, SystemError> {
+    // FNV-1a over a few frames: other footage of the same length is told apart.
+    let sample = footage.read(&footage.spread(32))?;
+    let hash = sample
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let ignored = session.ignore.as_ref().map_or(0, Mask::area);
+    let config = serde_json::to_string(config).unwrap_or_default();
+    Ok(format!("{config} seed {} frames {} {hash:016x} ignored {ignored}", session.seed, footage.len()))
 }

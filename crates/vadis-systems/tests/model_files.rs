@@ -46,6 +46,10 @@ fn small_mle(folder: &Path) -> Vec<u8> {
     small("mle", &["size=16x16", "channels=[2,2,2]", "latent=4", "max_steps=4", "min_steps=4"], folder)
 }
 
+fn small_itae(system: &str, folder: &Path) -> Vec<u8> {
+    small(system, &["size=16x16", "width=0.02", "max_steps=2", "min_steps=2"], folder)
+}
+
 /// The file with one text of its metadata changed.
 fn with_config(bytes: &[u8], change: impl Fn(&mut BTreeMap<String, String>), folder: &Path) -> Vec<u8> {
     let mut file = WeightFile::from_bytes(bytes).unwrap();
@@ -76,11 +80,59 @@ fn a_small_file_cannot_ask_for_a_large_network() {
     assert!(error.to_string().contains("weights"), "{error}");
 }
 
+/// Networks of gigabytes, clips and pictures of another size, another variant's weights.
+#[test]
+fn a_small_file_cannot_ask_for_a_large_clip_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small_itae("itae", folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    let set = |key: &'static str, value: serde_json::Value| {
+        let change = move |metadata: &mut BTreeMap<String, String>| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config[key] = value.clone();
+            metadata.insert("config".to_owned(), config.to_string());
+        };
+        with_config(&bytes, change, folder.path())
+    };
+    for greedy in [set("width", 4.0.into()), set("clip", 63.into()), set("score_stride", 0.into())] {
+        assert!(parse_model(&greedy).is_err());
+    }
+    for (key, value) in [("input", "[1,4096,4096]"), ("input", "[1,18,16]"), ("system", "one-path")] {
+        let change = |metadata: &mut BTreeMap<String, String>| {
+            metadata.insert(key.to_owned(), value.to_owned());
+        };
+        let changed = with_config(&bytes, change, folder.path());
+        assert!(matches!(parse_model(&changed).err(), Some(SystemError::Model { .. })), "{key} {value}");
+    }
+}
+
+#[test]
+fn a_small_file_cannot_ask_for_large_flows() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small_itae("itae-nf", folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    for (key, value) in [("flow_hidden", 2048), ("flow_steps", 256), ("flow_levels", 3), ("flow_levels", 0)] {
+        let change = |metadata: &mut BTreeMap<String, String>| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config[key] = value.into();
+            metadata.insert("config".to_owned(), config.to_string());
+        };
+        let greedy = with_config(&bytes, change, folder.path());
+        assert!(parse_model(&greedy).is_err(), "{key} {value}");
+    }
+}
+
 #[test]
 fn every_truncation_of_a_model_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let rival = ["size=16x16", "rank=2", "frames=40", "iterations=4"];
-    for bytes in [small_mle(folder.path()), small("robust-pca", &rival, folder.path())] {
+    let files = [
+        small_mle(folder.path()),
+        small("robust-pca", &rival, folder.path()),
+        small_itae("one-path", folder.path()),
+        small_itae("itae-nf", folder.path()),
+    ];
+    for bytes in files {
         assert!(parse_model(&bytes).is_ok());
         for cut in (0..bytes.len()).step_by(61) {
             assert!(parse_model(&bytes[..cut]).is_err(), "cut at {cut}");

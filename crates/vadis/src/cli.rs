@@ -61,6 +61,18 @@ Examples:
   vadis eval runs/scene --labels scene/labels.csv --kinds scene/kinds.csv
   vadis eval runs/ped2 --dataset ped2 --root /data/ped2")]
     Eval(EvalArgs),
+    /// Train, score and evaluate systems on benchmarks; one table
+    #[command(after_help = "\
+Data sets are those of `vadis data list`, and `synth`: a synthetic street that is made where there is none yet. Systems
+that learn normal footage learn the training clips; unsupervised ones learn the footage that they judge. A run that is
+whole is left out with --resume. Figures lie in -o as results.json, results.md and results.html.
+
+Examples:
+  vadis bench --dataset ped2 --root UCSDped2 --system itae,one-path -o bench
+  vadis bench --dataset ped2 --root UCSDped2 --dataset upcam --root upcam --system all -o bench --resume
+  vadis bench --dataset synth --system itae --seed 0 --seed 1 --seed 2 -o bench
+  vadis bench --dataset ped2 --root UCSDped2 --system itae --set patch=8 --validate -o tuning")]
+    Bench(BenchArgs),
     /// Rebuild the report of a run; several runs: side by side
     Report(ReportArgs),
     /// Benchmark data, and synthetic scenes
@@ -245,6 +257,47 @@ pub(crate) struct EvalArgs {
     /// Settings were chosen by these labels: every figure says so
     #[arg(long)]
     pub(crate) tuned_on_test: bool,
+}
+
+/// `vadis bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Benchmarks by name; may be given several times
+    #[arg(long = "dataset", required = true, value_name = "NAME")]
+    pub(crate) datasets: Vec<String>,
+    /// Where each benchmark lies, in the same order; `synth` takes none
+    #[arg(long = "root", value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub(crate) roots: Vec<PathBuf>,
+    /// Which systems, by comma, or `all`
+    #[arg(long, required = true, value_name = "S[,S..]", value_delimiter = ',')]
+    pub(crate) system: Vec<String>,
+    /// Folder to write
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: PathBuf,
+    /// Start from the paper's settings, those for a CPU, or those for a test
+    #[arg(long, value_name = "PRESET", value_enum, default_value_t = PresetArg::Cpu)]
+    pub(crate) preset: PresetArg,
+    /// Override a setting of every system; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Everything random follows from it; several are several runs
+    #[arg(long = "seed", value_name = "N", num_args = 1.., default_values_t = [0])]
+    pub(crate) seeds: Vec<u64>,
+    /// Go on where an interrupted benchmark stopped, and keep what is whole
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Replace what is there
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) force: bool,
+    /// Measure on anomalies inserted into a quarter of the training clips, held out; test clips are not looked at
+    #[arg(long)]
+    pub(crate) validate: bool,
+    /// Settings were chosen by the test labels: every figure says so
+    #[arg(long, conflicts_with = "validate")]
+    pub(crate) tuned_on_test: bool,
+    /// Length of a `synth` that is made: of its test scene, and of its training scenes together
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    pub(crate) minutes: f64,
 }
 
 /// `vadis report`.

@@ -10,6 +10,7 @@ mod ubi_fights;
 mod ubnormal;
 mod ucf_crime;
 mod ucsd;
+mod upcam;
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::error::DataError;
 use crate::layout::{Expected, LabelSet, Layout};
 
 /// Every layout, in the order `vadis data list` shows them.
-pub(crate) static LAYOUTS: [Layout; 10] = [
+pub(crate) static LAYOUTS: [Layout; 11] = [
     ucsd::PED1,
     ucsd::PED2,
     avenue::LAYOUT,
@@ -29,6 +30,7 @@ pub(crate) static LAYOUTS: [Layout; 10] = [
     ucf_crime::LAYOUT,
     lv::LAYOUT,
     ubi_fights::LAYOUT,
+    upcam::LAYOUT,
     folder::LAYOUT,
 ];
 
@@ -66,6 +68,7 @@ pub(crate) fn open(key: &'static str, root: &Path, label_set: &str) -> Result<Fo
         "ucf-crime" => ucf_crime::open(root),
         "lv" => lv::open(root),
         "ubi-fights" => ubi_fights::open(root),
+        "upcam" => upcam::open(root),
         _ => folder::open(root),
     }?;
     if found.clips.is_empty() {

@@ -234,6 +234,15 @@ pub fn lv() -> Tree {
     tree
 }
 
+pub fn upcam() -> Tree {
+    let tree = Tree::new();
+    tree.video("train/08-00.mp4", 5);
+    tree.video("train/08-01.mp4", 5);
+    tree.video("eval.mp4", 4);
+    tree.text("eval.labels.csv", "0\n1\n1\n0\n");
+    tree
+}
+
 pub fn folder() -> Tree {
     let tree = Tree::new();
     tree.video("train/day1.mp4", 100);

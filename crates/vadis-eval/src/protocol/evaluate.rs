@@ -42,6 +42,18 @@ pub struct EvalOptions {
 }
 
 impl EvalOptions {
+    /// The protocols of the system with that key; those of `mle` for one that has none of its own.
+    pub fn of_system(key: &str, labels: impl Into<String>) -> Self {
+        let options = Self::mle(labels);
+        match key {
+            "one-path" | "itae" | "itae-nf" => {
+                let (paper, causal) = (ScoreProtocol::itae_paper(), ScoreProtocol::itae_causal());
+                Self { paper, causal, ..options }
+            }
+            _ => options,
+        }
+    }
+
     /// `mle`'s protocols, intervals of 1000 resamples, no ladder.
     pub fn mle(labels: impl Into<String>) -> Self {
         Self {

@@ -58,6 +58,16 @@ impl ScoreProtocol {
         Self { name: "causal".to_owned(), column: "causal".to_owned(), smoothing, ..Self::raw() }
     }
 
+    /// `itae` after its paper: the reconstruction error as it is (Eq. 12), neither normalised nor smoothed.
+    pub fn itae_paper() -> Self {
+        Self { name: "paper".to_owned(), ..Self::raw() }
+    }
+
+    /// What a live camera can have of `itae`: the causal column as it is.
+    pub fn itae_causal() -> Self {
+        Self { name: "causal".to_owned(), column: "causal".to_owned(), ..Self::raw() }
+    }
+
     /// The `score` column as it is, for scores of which nothing is known.
     pub fn raw() -> Self {
         Self {

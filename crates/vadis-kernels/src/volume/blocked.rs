@@ -15,12 +15,14 @@ pub(crate) struct Blocked {
     pub(crate) channels: usize,
     /// `[time, height, width]` without the border.
     pub(crate) shape: [usize; 3],
+    /// Time slices that a buffer has room for, without the border.
+    pub(crate) slots: usize,
     pub(crate) border: Border,
 }
 
 impl Blocked {
     pub(crate) fn new(channels: usize, shape: [usize; 3], border: Border) -> Self {
-        Self { channels, shape, border }
+        Self { channels, shape, slots: shape[0], border }
     }
 
     /// Blocks of sixteen channels.
@@ -28,9 +30,10 @@ impl Blocked {
         self.channels.div_ceil(LANES)
     }
 
-    /// Length of an axis with its border.
+    /// Length of an axis with its border, in a buffer.
     pub(crate) fn padded(&self, axis: usize) -> usize {
-        self.border[axis][0] + self.shape[axis] + self.border[axis][1]
+        let length = if axis == 0 { self.slots } else { self.shape[axis] };
+        self.border[axis][0] + length + self.border[axis][1]
     }
 
     /// Elements from one row to the next.

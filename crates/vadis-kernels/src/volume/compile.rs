@@ -6,6 +6,7 @@ use super::direct::{Direct, Finish, MOMENTS};
 use super::few::Few;
 use super::layout::{Layout, is_few};
 use super::plan::{Conv, Node, Operation, Plan};
+use super::slices::Slices;
 use super::taps::Window;
 use super::weights::WeightGradient;
 use super::winograd::{self, Epilogue, Pass, TileSize, Winograd};
@@ -134,6 +135,38 @@ impl Way {
             Self::Winograd(winograd, to) => {
                 winograd.forward(machine.pass(), input, packed, &epilogue(finish), output, &mut []);
                 to.clear_all_margins(output);
+            }
+        }
+    }
+
+    /// The same over buffers of other numbers of slots.
+    pub(crate) fn with_slots(self, slots: [usize; 2]) -> Self {
+        match self {
+            Self::Direct(direct) => Self::Direct(direct.with_slots(slots)),
+            Self::Few(few) => Self::Few(few.with_slots(slots)),
+            Self::Winograd(winograd, to) => {
+                Self::Winograd(winograd.with_slots(slots), Layout { slots: slots[1], ..to })
+            }
+        }
+    }
+
+    /// Computes some slices of one clip's output. Its margins must be zero.
+    pub(crate) fn run_slices(
+        &self,
+        machine: Machine<'_>,
+        [input, packed]: [&[f32]; 2],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+        slices: &Slices<'_>,
+    ) {
+        match self {
+            Self::Direct(way) => {
+                way.run_slices(machine.isa, input, packed, finish, output, &mut [], slices);
+            }
+            Self::Few(way) => way.run_slices(machine.isa, input, packed, finish, output, slices),
+            Self::Winograd(way, _) => {
+                let epilogue = epilogue(finish);
+                way.forward_slices(machine.pass(), input, packed, &epilogue, output, &mut [], slices);
             }
         }
     }

@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use super::kernel::{PANEL, Row, Run};
 use super::layout::Layout;
 use super::pass::{activate_row, add_moments};
-use super::shared::Shared;
+use super::slices::{InOrder, Slices};
 use super::taps::{Axis, Tap, Window};
+use crate::shared::Shared;
 use crate::tile::LANES;
 use crate::{Activation, Isa};
 
@@ -54,7 +55,8 @@ impl Finish<'_> {
 
 /// A task's place: outputs `(t, first row + i · step)` of a clip, for a panel.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Task {
+pub(crate) struct Task<'a> {
+    slices: &'a Slices<'a>,
     clip: usize,
     pub(crate) panel: usize,
     pub(crate) t: usize,
@@ -76,6 +78,12 @@ impl Direct {
     /// Margins that its input needs.
     pub(crate) fn margin(window: &Window, phased: bool, from: &Layout, to: &Layout) -> [usize; 2] {
         axes(window, phased, from, to)[2].margin()
+    }
+
+    /// The same over buffers of other numbers of slots.
+    pub(crate) fn with_slots(mut self, [from, to]: [usize; 2]) -> Self {
+        (self.from.slots, self.to.slots) = (from, to);
+        self
     }
 
     pub(crate) fn panels(&self) -> usize {
@@ -169,7 +177,11 @@ impl Direct {
 
     /// How many tasks a batch has.
     pub(crate) fn task_count(&self, batch: usize) -> usize {
-        batch * self.to.shape[0] * self.row_groups() * self.panels()
+        batch * self.to.shape[0] * self.tasks_of_slice()
+    }
+
+    fn tasks_of_slice(&self) -> usize {
+        self.row_groups() * self.panels()
     }
 
     fn row_groups(&self) -> usize {
@@ -177,16 +189,16 @@ impl Direct {
     }
 
     /// Panels vary fastest: they share the task's inputs.
-    pub(crate) fn task(&self, index: usize) -> Task {
+    pub(crate) fn task<'a>(&self, index: usize, slices: &'a Slices<'a>) -> Task<'a> {
         let (panel, index) = (index % self.panels(), index / self.panels());
         let (mut group, index) = (index % self.row_groups(), index / self.row_groups());
-        let (t, clip) = (index % self.to.shape[0], index / self.to.shape[0]);
+        let (t, clip) = (slices.times[index % slices.times.len()], index / slices.times.len());
         for phase in 0..self.axes[1].phases.len() {
             let count = self.axes[1].count(phase);
             let groups = count.div_ceil(self.rows);
             if group < groups {
                 let first = group * self.rows;
-                return Task { clip, panel, t, phase, first, rows: (count - first).min(self.rows) };
+                return Task { slices, clip, panel, t, phase, first, rows: (count - first).min(self.rows) };
             }
             group -= groups;
         }
@@ -204,12 +216,29 @@ impl Direct {
         output: &mut [f32],
         moments: &mut [f64],
     ) {
+        let all = InOrder::new(self.from.shape[0].max(self.to.shape[0]));
+        self.run_slices(isa, input, packed, finish, output, moments, &all.all(self.to.shape[0]));
+    }
+
+    /// As [`Direct::run`], of some slices of the output; `moments` must be empty unless of all.
+    #[expect(clippy::too_many_arguments, reason = "a convolution's operands")]
+    pub(crate) fn run_slices(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &[f32],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+        moments: &mut [f64],
+        slices: &Slices<'_>,
+    ) {
         let batch = output.len() / self.to.len();
         assert_eq!(input.len(), batch * self.from.len(), "input of a convolution");
         let (output, wanted) = (Shared::new(output), !moments.is_empty());
         let moments = Shared::new(moments);
-        (0..self.task_count(batch)).into_par_iter().with_max_len(1).for_each(|index| {
-            let task = self.task(index);
+        let tasks = batch * slices.times.len() * self.tasks_of_slice();
+        (0..tasks).into_par_iter().with_max_len(1).for_each(|index| {
+            let task = self.task(index, slices);
             let input = &input[task.clip * self.from.len()..][..self.from.len()];
             let packed =
                 &packed[self.panel_start(task.panel)..][..self.terms() * self.width(task.panel) * LANES];
@@ -223,7 +252,7 @@ impl Direct {
     fn run_task(
         &self,
         isa: Isa,
-        task: &Task,
+        task: &Task<'_>,
         input: &[f32],
         packed: &[f32],
         finish: &Finish<'_>,
@@ -253,14 +282,14 @@ impl Direct {
     }
 
     /// The rows that the task writes, with their margins: a slice for each block of the panel.
-    fn output_rows<'a>(&self, task: &Task, output: &Shared<'a>) -> Vec<[&'a mut [f32]; 2]> {
+    fn output_rows<'a>(&self, task: &Task<'_>, output: &Shared<'a>) -> Vec<[&'a mut [f32]; 2]> {
         let step = self.axes[1].phases.len();
         let row = |index: usize, block: usize| {
             if block >= self.width(task.panel) {
                 return Default::default();
             }
             let y = (task.first + index) * step + task.phase;
-            let row = self.to.whole_row(2 * task.panel + block, task.t, y);
+            let row = self.to.whole_row(2 * task.panel + block, task.slices.to[task.t], y);
             let clip = task.clip * self.to.len();
             // SAFETY: a row of a block belongs to one task, which asks for it once at a time.
             unsafe { output.part(clip + row.start..clip + row.end) }
@@ -272,7 +301,7 @@ impl Direct {
     fn run_phase(
         &self,
         isa: Isa,
-        task: &Task,
+        task: &Task<'_>,
         px: usize,
         [input, packed]: [&[f32]; 2],
         start: Option<&[f32; PANEL]>,
@@ -314,7 +343,7 @@ impl Direct {
 
     /// The stretches of the sums in a phase, in the order of the packed weight; taps in time that
     /// leave the volume are left out.
-    pub(crate) fn entries(&self, task: &Task, px: usize) -> Vec<Entry> {
+    pub(crate) fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {
         let steps = self.axes[0].phases.len();
         let (pt, index) = (task.t % steps, task.t / steps);
         let phase = [pt, task.phase, px];
@@ -327,6 +356,7 @@ impl Direct {
         }
         for (i, &tap) in ts.iter().enumerate() {
             let Some(t) = self.axes[0].reads(index, tap) else { continue };
+            let t = task.slices.from[t];
             for (j, &y) in ys.iter().enumerate() {
                 let term = start + (i * ys.len() + j) * blocks * xs.len() * lanes;
                 let xs = if self.from.is_blocked() { &xs[..] } else { &xs[..1] };

@@ -9,9 +9,10 @@ use super::direct::Finish;
 use super::kernel::{Row, Run};
 use super::layout::Layout;
 use super::pass::{activate_row, overlap_add};
-use super::shared::Shared;
+use super::slices::{InOrder, Slices};
 use super::taps::{Axis, Window};
 use crate::Isa;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// A convolution at stride 1, or a phased one, to packed lanes.
@@ -34,6 +35,12 @@ impl Few {
         let window = if phased { *window } else { window.turned() };
         let height = Axis::new(&window, 1, true, from.shape[1], to.shape[1]);
         Self { window, phased, from, to, height }
+    }
+
+    /// The same over buffers of other numbers of slots.
+    pub(crate) fn with_slots(mut self, [from, to]: [usize; 2]) -> Self {
+        (self.from.slots, self.to.slots) = (from, to);
+        self
     }
 
     /// Products of a position.
@@ -96,21 +103,38 @@ impl Few {
         finish: &Finish<'_>,
         output: &mut [f32],
     ) {
+        let all = InOrder::new(self.from.shape[0].max(self.to.shape[0]));
+        self.run_slices(isa, input, packed, finish, output, &all.all(self.to.shape[0]));
+    }
+
+    /// As [`Few::run`], of some slices of the output.
+    pub(crate) fn run_slices(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &[f32],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+        slices: &Slices<'_>,
+    ) {
         let batch = output.len() / self.to.len();
         assert_eq!(input.len(), batch * self.from.len(), "input of a convolution");
         let output = Shared::new(output);
         let height = self.to.shape[1];
         (0..batch * height).into_par_iter().with_max_len(4).for_each_init(
-            || (vec![0.0; self.sums_len()], vec![0.0; self.blocks() * self.from.shape[2] * LANES]),
+            || {
+                let products = self.blocks() * self.from.shape[2] * LANES;
+                (vec![0.0; self.sums_len(slices)], vec![0.0; products])
+            },
             |(sums, products), index| {
                 let input = &input[index / height * self.from.len()..][..self.from.len()];
                 let y = index % height;
                 sums.fill(0.0);
-                for t in 0..self.from.shape[0] {
-                    self.multiply(isa, input, packed, t, y, products);
-                    self.add(isa, products, t, sums);
+                for t in (0..self.from.shape[0]).filter(|&t| self.reached(t, slices).next().is_some()) {
+                    self.multiply(isa, input, packed, slices.from[t], y, products);
+                    self.add(isa, products, t, slices, sums);
                 }
-                self.write(isa, finish, index / height, y, sums, &output);
+                self.write(isa, finish, [index / height, y], sums, slices, &output);
             },
         );
     }
@@ -121,11 +145,18 @@ impl Few {
         width.max(self.to.shape[2] + self.window.padding[2]) * self.to.lanes
     }
 
-    pub(crate) fn sums_len(&self) -> usize {
-        self.to.shape[0] * self.sums_pitch()
+    pub(crate) fn sums_len(&self, slices: &Slices<'_>) -> usize {
+        slices.times.len() * self.sums_pitch()
     }
 
-    /// The products of input slice `t` that belong to output row `y`: `[block pair][x][products]`.
+    /// The taps that take input slice `t` to a slice that is computed, and that one's place among them.
+    fn reached(&self, t: usize, slices: &Slices<'_>) -> impl Iterator<Item = [usize; 2]> {
+        let to = move |k: usize| (t * self.window.stride[0] + k).wrapping_sub(self.window.padding[0]);
+        let times = slices.times;
+        (0..self.window.kernel[0]).filter_map(move |k| Some([k, times.binary_search(&to(k)).ok()?]))
+    }
+
+    /// The products of the input slice in slot `t` that belong to output row `y`: `[block pair][x][products]`.
     fn multiply(&self, isa: Isa, input: &[f32], packed: &[f32], t: usize, y: usize, products: &mut [f32]) {
         let steps = self.height.phases.len();
         let (phase, index) = (y % steps, y / steps);
@@ -157,14 +188,9 @@ impl Few {
     }
 
     /// Adds the products of input slice `t` to the sums of the row.
-    pub(crate) fn add(&self, isa: Isa, products: &[f32], t: usize, sums: &mut [f32]) {
-        let [kt, _, kw] = self.window.kernel;
-        let run = kw * self.to.lanes;
-        for k in 0..kt {
-            let to = (t * self.window.stride[0] + k).wrapping_sub(self.window.padding[0]);
-            if to >= self.to.shape[0] {
-                continue;
-            }
+    pub(crate) fn add(&self, isa: Isa, products: &[f32], t: usize, slices: &Slices<'_>, sums: &mut [f32]) {
+        let run = self.window.kernel[2] * self.to.lanes;
+        for [k, to] in self.reached(t, slices) {
             let sums = &mut sums[to * self.sums_pitch()..][..self.sums_pitch()];
             let step = self.window.stride[2] * self.to.lanes;
             self.add_tap(isa, products, (k * run, run), step, sums);
@@ -196,20 +222,20 @@ impl Few {
         &self,
         isa: Isa,
         finish: &Finish<'_>,
-        clip: usize,
-        y: usize,
+        [clip, y]: [usize; 2],
         sums: &[f32],
+        slices: &Slices<'_>,
         output: &Shared<'_>,
     ) {
         let lanes = self.to.lanes;
-        for t in 0..self.to.shape[0] {
-            let row = self.to.whole_row(0, t, y);
+        for (index, &t) in slices.times.iter().enumerate() {
+            let row = self.to.whole_row(0, slices.to[t], y);
             let clip = clip * self.to.len();
             // SAFETY: a row belongs to one task.
             let row = unsafe { output.part(clip + row.start..clip + row.end) };
             self.to.clear_margins(row);
             let inside = &mut row[self.to.inside()];
-            let sums = &sums[t * self.sums_pitch() + self.window.padding[2] * lanes..][..inside.len()];
+            let sums = &sums[index * self.sums_pitch() + self.window.padding[2] * lanes..][..inside.len()];
             if finish.accumulate {
                 inside.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
             } else if finish.bias.is_empty() {

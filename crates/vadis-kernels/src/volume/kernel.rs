@@ -6,9 +6,10 @@
 #![allow(unsafe_code)]
 
 use crate::Isa;
+use crate::tile::LANES;
 #[cfg(target_arch = "x86_64")]
-use crate::tile::x86::Pair;
-use crate::tile::{LANES, Scalars, Vector};
+use crate::vector::x86::Pair;
+use crate::vector::{Scalars, Vector};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::__m512;
 
@@ -126,25 +127,15 @@ unsafe fn row_tile<V: Vector, const M: usize, const N: usize, const A: usize>(
         for run in row.runs {
             let mut a = row.a.as_ptr().wrapping_add(run.a + first * a_step);
             let mut b = row.b.as_ptr().wrapping_add(run.b + block * LANES);
-            let mut term = |a: *const f32, b: *const f32| {
-                let lanes: [V; N] = std::array::from_fn(|n| V::load(b.add(n * LANES)));
-                for (m, acc) in acc.iter_mut().enumerate() {
-                    let scalar = *a.add(m * a_step);
-                    for (sum, &lane) in acc.iter_mut().zip(&lanes) {
-                        *sum = sum.fma(scalar, lane);
-                    }
-                }
-            };
             for _ in 0..row.len / 4 {
-                term(a, b);
-                term(a.wrapping_add(1), b.wrapping_add(b_step));
-                term(a.wrapping_add(2), b.wrapping_add(2 * b_step));
-                term(a.wrapping_add(3), b.wrapping_add(3 * b_step));
+                for k in 0..4 {
+                    add_term(&mut acc, [a.wrapping_add(k), b.wrapping_add(k * b_step)], [a_step, LANES]);
+                }
                 a = a.wrapping_add(4);
                 b = b.wrapping_add(4 * b_step);
             }
             for _ in 0..row.len % 4 {
-                term(a, b);
+                add_term(&mut acc, [a, b], [a_step, LANES]);
                 a = a.wrapping_add(1);
                 b = b.wrapping_add(b_step);
             }
@@ -152,6 +143,31 @@ unsafe fn row_tile<V: Vector, const M: usize, const N: usize, const A: usize>(
         for (m, acc) in acc.iter().enumerate() {
             for (n, sum) in acc.iter().enumerate() {
                 sum.store(place(m, n));
+            }
+        }
+    }
+}
+
+/// One term of a tile: M scalars, the first step apart, by N blocks, the second step apart.
+///
+/// A function and no closure in the tiles: closures are not always inlined, and then each instruction is
+/// a call.
+///
+/// # Safety
+/// Those scalars and blocks can be read, and `V`'s set is enabled.
+#[inline(always)]
+unsafe fn add_term<V: Vector, const M: usize, const N: usize>(
+    acc: &mut [[V; N]; M],
+    [a, b]: [*const f32; 2],
+    [a_step, b_step]: [usize; 2],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let lanes: [V; N] = std::array::from_fn(|n| V::load(b.add(n * b_step)));
+        for (m, acc) in acc.iter_mut().enumerate() {
+            let scalar = V::splat(*a.add(m * a_step));
+            for (sum, &lane) in acc.iter_mut().zip(&lanes) {
+                *sum = sum.fma(scalar, lane);
             }
         }
     }
@@ -314,23 +330,16 @@ unsafe fn correlate_tile<V: Vector, const M: usize, const N: usize>(
         for run in it.runs {
             let mut a = it.a.as_ptr().wrapping_add(run.a + first);
             let mut b = it.b.as_ptr().wrapping_add(run.b + block * it.b_block);
-            let mut term = |a: *const f32, b: *const f32| {
-                let lanes: [V; N] = std::array::from_fn(|n| V::load(b.add(n * it.b_block)));
-                for (m, acc) in acc.iter_mut().enumerate() {
-                    let scalar = *a.add(m);
-                    for (sum, &lane) in acc.iter_mut().zip(&lanes) {
-                        *sum = sum.fma(scalar, lane);
-                    }
-                }
-            };
             for _ in 0..it.len / 2 {
-                term(a, b);
-                term(a.wrapping_add(it.a_term), b.wrapping_add(LANES));
+                for k in 0..2 {
+                    let (a, b) = (a.wrapping_add(k * it.a_term), b.wrapping_add(k * LANES));
+                    add_term(&mut acc, [a, b], [1, it.b_block]);
+                }
                 a = a.wrapping_add(2 * it.a_term);
                 b = b.wrapping_add(2 * LANES);
             }
             if it.len % 2 == 1 {
-                term(a, b);
+                add_term(&mut acc, [a, b], [1, it.b_block]);
             }
         }
         for (m, acc) in acc.iter().enumerate() {

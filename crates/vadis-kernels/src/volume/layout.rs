@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::blocked::Blocked;
-use super::shared::Shared;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// Most channels that are kept without padding to sixteen.
@@ -23,6 +23,8 @@ pub(crate) struct Layout {
     pub(crate) lanes: usize,
     /// `[time, height, width]`.
     pub(crate) shape: [usize; 3],
+    /// Time slices that a buffer has room for: `time`, except where they lie in any order.
+    pub(crate) slots: usize,
     /// Zeros before and after each row, in positions.
     pub(crate) margin: [usize; 2],
 }
@@ -36,7 +38,7 @@ impl Layout {
     /// In sixteen lanes, or in as many as channels if `packed`, without margins.
     pub(crate) fn new([channels, t, h, w]: [usize; 4], packed: bool) -> Self {
         let lanes = if packed { channels } else { LANES };
-        Self { channels, lanes, shape: [t, h, w], margin: [0, 0] }
+        Self { channels, lanes, shape: [t, h, w], slots: t, margin: [0, 0] }
     }
 
     /// Whether it has sixteen lanes.
@@ -46,7 +48,8 @@ impl Layout {
 
     /// The same in the words of the Winograd transform.
     pub(crate) fn blocked(&self) -> Blocked {
-        Blocked::new(self.channels, self.shape, [[0, 0], [0, 0], self.margin])
+        let border = [[0, 0], [0, 0], self.margin];
+        Blocked { slots: self.slots, ..Blocked::new(self.channels, self.shape, border) }
     }
 
     /// Makes the margins at least as wide.
@@ -67,7 +70,7 @@ impl Layout {
     }
 
     pub(crate) fn block_pitch(&self) -> usize {
-        self.shape[0] * self.slice_pitch()
+        self.slots * self.slice_pitch()
     }
 
     /// Elements of one clip.
@@ -77,10 +80,10 @@ impl Layout {
 
     /// Rows of one clip over all blocks.
     pub(crate) fn rows(&self) -> usize {
-        self.blocks() * self.shape[0] * self.shape[1]
+        self.blocks() * self.slots * self.shape[1]
     }
 
-    /// Index of the first lane of a position, which may lie in the margin.
+    /// Index of the first lane of a position of slot `t`, which may lie in the margin.
     pub(crate) fn at(&self, block: usize, t: usize, y: usize, x: isize) -> usize {
         let x = (x + self.margin[0] as isize) as usize;
         block * self.block_pitch() + t * self.slice_pitch() + y * self.row_pitch() + x * self.lanes
@@ -146,6 +149,36 @@ impl Layout {
                 let from = &planes[first + c * plane..][..width];
                 row[c..].iter_mut().step_by(lanes).zip(from).for_each(|(to, from)| *to = *from);
             }
+        });
+    }
+
+    /// Fills a slot from one slice's planes `[C][H][W]`.
+    pub(crate) fn read_slice(&self, planes: &[f32], slot: usize, buffer: &mut [f32]) {
+        let ([_, height, width], lanes, inside) = (self.shape, self.lanes, self.inside());
+        let rows = buffer.par_chunks_mut(self.row_pitch()).enumerate();
+        rows.filter(|(index, _)| index / height % self.slots == slot).for_each(|(index, row)| {
+            let (block, y) = (index / (height * self.slots), index % height);
+            let channels = (self.channels - block * lanes).min(lanes);
+            self.clear_margins(row);
+            let row = &mut row[inside.clone()];
+            if channels < lanes {
+                row.fill(0.0);
+            }
+            for c in 0..channels {
+                let from = &planes[((block * lanes + c) * height + y) * width..][..width];
+                row[c..].iter_mut().step_by(lanes).zip(from).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
+
+    /// Writes a slot to one slice's planes `[C][H][W]`.
+    pub(crate) fn write_slice(&self, buffer: &[f32], slot: usize, planes: &mut [f32]) {
+        let ([_, height, width], lanes) = (self.shape, self.lanes);
+        planes.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(index, plane)| {
+            let (channel, y) = (index / height, index % height);
+            let row = &buffer[self.row(channel / lanes, slot, y)];
+            let values = row[channel % lanes..].iter().step_by(lanes);
+            plane.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
         });
     }
 

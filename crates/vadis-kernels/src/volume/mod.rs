@@ -1,8 +1,9 @@
 //! Networks over clips `[channels, time, height, width]`, forward, backward and frozen for inference;
 //! images are clips of one frame.
 //!
-//! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices.
-//! [`Frozen`] is one for inference, and [`FrozenInt8`] one in bytes, to be asked for.
+//! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices, and
+//! a [`SlidingWindow`] on each window of a stream. [`Frozen`] is one for inference, and [`FrozenInt8`] one
+//! in bytes, to be asked for.
 
 mod blocked;
 mod compile;
@@ -17,7 +18,8 @@ mod pass;
 mod plan;
 mod pool;
 mod select;
-mod shared;
+mod slices;
+mod sliding;
 mod taps;
 mod weights;
 mod winograd;
@@ -25,3 +27,4 @@ mod winograd;
 pub use int8::FrozenInt8;
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
+pub use sliding::{SlidingWindow, Work};

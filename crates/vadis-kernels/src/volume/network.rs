@@ -3,13 +3,14 @@
 //! A batch goes through the plan node by node, in the layouts that [`super::compile`] chose; planes
 //! are read at the input and written at the output only.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::compile::{Compiled, Machine, Way, compile, inference_way};
 use super::direct::Finish;
 use super::layout::Layout;
 use super::norm::{Norm, Sides, activation_backward, bias_gradient};
-use super::pass::maximum;
 use super::plan::{Conv, EPSILON, Node, Operation, Plan};
 use super::pool::Buffers;
 use super::select::{self, Batch, Pool, Target};
@@ -62,6 +63,20 @@ pub enum RunError {
         /// The name.
         name: String,
     },
+    /// A scored slice lies beyond the output.
+    #[error("the output has {slices} time slices: there is no slice {got}")]
+    NoSlice {
+        /// Time slices of the output.
+        slices: usize,
+        /// The slice asked for, counted from 0.
+        got: usize,
+    },
+    /// A window slides over networks of one output each.
+    #[error("expected a network frozen for one node, got {got}")]
+    Outputs {
+        /// Nodes that it was frozen for.
+        got: usize,
+    },
     /// The workspace was not left by a forward pass of this network.
     #[error("the workspace holds no forward pass of this network")]
     NoForward,
@@ -80,10 +95,10 @@ pub(crate) fn check(what: &'static str, expected: usize, got: usize) -> Result<(
 /// A plan compiled for this machine.
 #[derive(Clone, Debug)]
 pub struct Network {
-    plan: Plan,
-    isa: Isa,
+    pub(super) plan: Plan,
+    pub(super) isa: Isa,
     tiles: Option<TileSize>,
-    nodes: Vec<Compiled>,
+    pub(super) nodes: Vec<Compiled>,
 }
 
 /// What the backward pass needs of a forward one. Reuse it from step to step: its memory is kept.
@@ -137,23 +152,30 @@ pub struct Gradients {
     pub parameter: Vec<f32>,
 }
 
-/// A network with its weights packed and its norms folded into them, for inference.
+/// A network with its weights packed and its norms folded into them, for inference. Clones share the
+/// weights.
 #[derive(Clone, Debug)]
 pub struct Frozen {
-    network: Network,
+    pub(super) network: Network,
     /// For each node that is needed and has one: its convolution.
-    convs: Vec<Option<FrozenConv>>,
-    outputs: Vec<usize>,
+    pub(super) convs: Vec<Option<Arc<FrozenConv>>>,
+    pub(super) outputs: Vec<usize>,
     /// How many nodes read each node, or ask for it; 0 where it is not needed.
     uses: Vec<usize>,
 }
 
-#[derive(Clone, Debug)]
-struct FrozenConv {
-    way: Way,
-    packed: Aligned,
+#[derive(Debug)]
+pub(super) struct FrozenConv {
+    pub(super) way: Way,
+    pub(super) packed: Aligned,
     bias: Vec<f32>,
     activation: Activation,
+}
+
+impl FrozenConv {
+    pub(super) fn finish(&self) -> Finish<'_> {
+        Finish { bias: &self.bias, activation: self.activation, accumulate: false }
+    }
 }
 
 pub(crate) fn volume(shape: [usize; 4]) -> usize {
@@ -173,6 +195,13 @@ impl Workspace {
         Self::default()
     }
 
+    /// Trades the memory that a pass needs only while it runs for that of `other`: where many workspaces wait
+    /// for their backward pass, one such memory serves all.
+    pub fn swap_temporaries(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.deltas, &mut other.deltas);
+        std::mem::swap(&mut self.winograd, &mut other.winograd);
+    }
+
     fn is_of(&self, plan: &Plan, tiles: Option<TileSize>) -> bool {
         self.plan.as_ref().is_some_and(|own| own.0 == *plan && own.1 == tiles)
     }
@@ -180,7 +209,8 @@ impl Workspace {
     /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
     fn prepare(&mut self, plan: &Plan, tiles: Option<TileSize>) {
         if !self.is_of(plan, tiles) {
-            *self = Self { plan: Some((plan.clone(), tiles)), ..Self::default() };
+            let (deltas, winograd) = (std::mem::take(&mut self.deltas), std::mem::take(&mut self.winograd));
+            *self = Self { plan: Some((plan.clone(), tiles)), deltas, winograd, ..Self::default() };
             self.slots.resize_with(plan.nodes().len(), Slot::default);
         }
         self.batch = None;
@@ -308,7 +338,7 @@ impl Network {
     }
 
     fn batch_of<'a>(&'a self, index: usize, values: &'a [f32]) -> Batch<'a> {
-        Batch { layout: &self.nodes[index].value, values }
+        Batch { layout: &self.nodes[index].value, values, slots: None }
     }
 
     /// The nodes that are no convolutions. `x` is the plan's input, and `inputs` the node's.
@@ -317,17 +347,9 @@ impl Network {
         let layout = &self.nodes[index].value;
         let inputs: Vec<Batch<'_>> =
             node.inputs.iter().zip(inputs).map(|(&input, values)| self.batch_of(input, values)).collect();
-        let to = Target { layout, values: value };
-        match node.operation {
-            Operation::Input => layout.read_planes(x, to.values),
-            Operation::MaxPool { kernel, stride } => {
-                let largest = |most: &mut [f32], values: &[f32], step| maximum(self.isa, most, values, step);
-                Pool { kernel, stride }.forward(inputs[0], to, largest);
-            }
-            Operation::Upsample { factor } => select::upsample(factor, inputs[0], to),
-            Operation::Concat => select::concat(&inputs, to),
-            Operation::Sample { step } => select::sample(step, inputs[0], to),
-            Operation::Conv(_) => unreachable!("convolutions go their own way"),
+        match &node.operation {
+            Operation::Input => layout.read_planes(x, value),
+            other => select::forward(other, self.isa, &inputs, &Target { layout, times: None }, value),
         }
     }
 
@@ -413,14 +435,14 @@ impl Network {
         Ok((outputs, uses))
     }
 
-    fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<FrozenConv> {
+    fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<Arc<FrozenConv>> {
         let node = &self.plan.nodes()[index];
         let way = inference_way(&self.plan, &self.nodes, index, self.tiles)?;
         let Operation::Conv(conv) = &node.operation else { return None };
         let [weight, bias] = folded(node, conv, parameter, buffers);
         let mut packed = Aligned::new(way.packed_len());
         way.pack_into(self.isa, &weight, &mut packed);
-        Some(FrozenConv { way, packed, bias, activation: conv.activation })
+        Some(Arc::new(FrozenConv { way, packed, bias, activation: conv.activation }))
     }
 }
 
@@ -516,7 +538,7 @@ impl Back<'_> {
         let (mut to, accumulate) = self.reach(input);
         let (network, isa) = (self.network, self.network.isa);
         let layout = &network.nodes[input].delta;
-        let gradient = Batch { layout: &network.nodes[index].delta, values: delta };
+        let gradient = Batch { layout: &network.nodes[index].delta, values: delta, slots: None };
         match network.plan.nodes()[index].operation {
             Operation::MaxPool { kernel, stride } => {
                 let [x, y] = [input, index].map(|node| network.batch_of(node, &self.slots[node].value));
@@ -621,8 +643,7 @@ impl Frozen {
                 node.inputs.iter().map(|&i| values[i].as_deref().unwrap_or_default()).collect();
             match &self.convs[index] {
                 Some(conv) => {
-                    let finish = Finish { bias: &conv.bias, activation: conv.activation, accumulate: false };
-                    conv.way.run(machine, inputs[0], &conv.packed, &finish, &mut value);
+                    conv.way.run(machine, inputs[0], &conv.packed, &conv.finish(), &mut value);
                 }
                 None => network.other_forward(index, &inputs, x, &mut value),
             }

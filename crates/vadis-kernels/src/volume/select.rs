@@ -6,16 +6,46 @@
 use rayon::prelude::*;
 
 use super::layout::Layout;
-use super::pass::{Pooled, unpool};
+use super::pass::{self, Pooled, unpool};
+use super::plan::Operation;
 use crate::Isa;
 use crate::elementwise::add;
 use crate::tile::LANES;
+
+/// What a node's values are kept as: floats, or bytes.
+pub(crate) trait Element: Copy + Default + Send + Sync {
+    /// The larger of `most` and of the values every `step` vectors apart.
+    fn maximum(isa: Isa, most: &mut [Self], values: &[Self], step: usize);
+}
+
+impl Element for f32 {
+    fn maximum(isa: Isa, most: &mut [f32], values: &[f32], step: usize) {
+        pass::maximum(isa, most, values, step);
+    }
+}
 
 /// A batch in its layout.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a, T = f32> {
     pub(crate) layout: &'a Layout,
     pub(crate) values: &'a [T],
+    /// The slot of each slice, if they are not in their order.
+    pub(crate) slots: Option<&'a [usize]>,
+}
+
+/// What is written: a batch, or some slices of a clip.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) layout: &'a Layout,
+    /// The slice that is written to each slot, if they are not all of them in their order.
+    pub(crate) times: Option<&'a [Option<usize>]>,
+}
+
+impl Target<'_> {
+    /// The slice that is written to a slot.
+    fn time(&self, slot: usize) -> Option<usize> {
+        self.times.map_or(Some(slot), |times| times[slot])
+    }
 }
 
 impl<'a, T> Batch<'a, T> {
@@ -24,7 +54,7 @@ impl<'a, T> Batch<'a, T> {
     }
 
     fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [T] {
-        let row = self.layout.row(block, t, y);
+        let row = self.layout.row(block, self.slots.map_or(t, |slots| slots[t]), y);
         let start = clip * self.layout.len();
         &self.values[start + row.start..start + row.end]
     }
@@ -39,19 +69,19 @@ struct Place {
     y: usize,
 }
 
-/// Where a node's values are written.
-pub(crate) struct Target<'a, T = f32> {
-    pub(crate) layout: &'a Layout,
-    pub(crate) values: &'a mut [T],
+/// Calls `f` with each row, its margins cleared, and its place.
+fn rows<T: Element>(layout: &Layout, values: &mut [T], f: impl Fn(Place, &mut [T]) + Sync) {
+    rows_of(&Target { layout, times: None }, values, f);
 }
 
-/// Calls `f` with each row, its margins cleared, and its place.
-fn rows<T: Copy + Default + Send + Sync>(to: Target<'_, T>, f: impl Fn(Place, &mut [T]) + Sync) {
-    let Target { layout, values } = to;
-    let [time, height, _] = layout.shape;
+/// As [`rows`], of the slices to be written.
+fn rows_of<T: Element>(target: &Target<'_>, values: &mut [T], f: impl Fn(Place, &mut [T]) + Sync) {
+    let layout = target.layout;
+    let (slots, height) = (layout.slots, layout.shape[1]);
     values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
         let (clip, rest) = (index / layout.rows(), index % layout.rows());
-        let place = Place { clip, block: rest / (time * height), t: rest / height % time, y: rest % height };
+        let Some(t) = target.time(rest / height % slots) else { return };
+        let place = Place { clip, block: rest / (slots * height), t, y: rest % height };
         layout.clear_margins(row);
         f(place, &mut row[layout.inside()]);
     });
@@ -71,21 +101,16 @@ impl Pool {
         (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
     }
 
-    pub(crate) fn forward<T: Copy + Default + Send + Sync>(
-        self,
-        input: Batch<'_, T>,
-        to: Target<'_, T>,
-        maximum: impl Fn(&mut [T], &[T], usize) + Sync,
-    ) {
+    fn forward<T: Element>(self, isa: Isa, input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
         let [st, sy, sx] = self.stride;
-        rows(to, |Place { clip, block, t, y }, row| {
+        rows_of(target, output, |Place { clip, block, t, y }, row| {
             for (index, [dt, dy, dx]) in self.offsets().enumerate() {
                 let values = &input.row_of(clip, block, t * st + dt, y * sy + dy)[dx * LANES..];
                 if index == 0 {
                     let picked = values.chunks(sx * LANES).zip(row.chunks_exact_mut(LANES));
                     picked.for_each(|(value, most)| most.copy_from_slice(&value[..LANES]));
                 } else {
-                    maximum(row, values, sx);
+                    T::maximum(isa, row, values, sx);
                 }
             }
         });
@@ -125,14 +150,29 @@ impl Pool {
     }
 }
 
-/// Repeats each value `factor` times on each axis.
-pub(crate) fn upsample<T: Copy + Default + Send + Sync>(
-    factor: [usize; 3],
-    input: Batch<'_, T>,
-    to: Target<'_, T>,
+/// Computes a node that is neither the input nor a convolution.
+pub(crate) fn forward<T: Element>(
+    operation: &Operation,
+    isa: Isa,
+    inputs: &[Batch<'_, T>],
+    target: &Target<'_>,
+    output: &mut [T],
 ) {
+    match *operation {
+        Operation::MaxPool { kernel, stride } => {
+            Pool { kernel, stride }.forward(isa, inputs[0], target, output);
+        }
+        Operation::Upsample { factor } => upsample(factor, inputs[0], target, output),
+        Operation::Concat => concat(inputs, target, output),
+        Operation::Sample { step } => sample(step, inputs[0], target, output),
+        Operation::Input | Operation::Conv(_) => unreachable!("these go their own way"),
+    }
+}
+
+/// Repeats each value `factor` times on each axis.
+fn upsample<T: Element>(factor: [usize; 3], input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
     let [ft, fy, fx] = factor;
-    rows(to, |Place { clip, block, t, y }, row| {
+    rows_of(target, output, |Place { clip, block, t, y }, row| {
         let from = input.row_of(clip, block, t / ft, y / fy);
         for (values, from) in row.chunks_exact_mut(fx * LANES).zip(from.chunks_exact(LANES)) {
             values.chunks_exact_mut(LANES).for_each(|value| value.copy_from_slice(from));
@@ -150,7 +190,7 @@ pub(crate) fn upsample_backward(
     accumulate: bool,
 ) {
     let [ft, fy, fx] = factor;
-    rows(Target { layout, values: to }, |Place { clip, block, t, y }, row| {
+    rows(layout, to, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }
@@ -164,8 +204,8 @@ pub(crate) fn upsample_backward(
 }
 
 /// Joins along the channels.
-pub(crate) fn concat<T: Copy + Default + Send + Sync>(inputs: &[Batch<'_, T>], to: Target<'_, T>) {
-    rows(to, |place, row| {
+fn concat<T: Element>(inputs: &[Batch<'_, T>], target: &Target<'_>, output: &mut [T]) {
+    rows_of(target, output, |place, row| {
         row.fill(T::default());
         let mut first = 0;
         for input in inputs {
@@ -207,7 +247,7 @@ pub(crate) fn concat_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(Target { layout, values: to }, |place, row| {
+    rows(layout, to, |place, row| {
         if first.is_multiple_of(LANES) && !accumulate {
             let block = first / LANES + place.block;
             return row.copy_from_slice(gradient.row(&Place { block, ..place }));
@@ -225,8 +265,8 @@ pub(crate) fn concat_backward(
 }
 
 /// Frames 0, `step`, 2·`step`, …
-pub(crate) fn sample<T: Copy + Default + Send + Sync>(step: usize, input: Batch<'_, T>, to: Target<'_, T>) {
-    rows(to, |Place { clip, block, t, y }, row| {
+fn sample<T: Element>(step: usize, input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
+    rows_of(target, output, |Place { clip, block, t, y }, row| {
         row.copy_from_slice(input.row_of(clip, block, t * step, y));
     });
 }
@@ -239,7 +279,7 @@ pub(crate) fn sample_backward(
     to: &mut [f32],
     accumulate: bool,
 ) {
-    rows(Target { layout, values: to }, |Place { clip, block, t, y }, row| {
+    rows(layout, to, |Place { clip, block, t, y }, row| {
         if !accumulate {
             row.fill(0.0);
         }

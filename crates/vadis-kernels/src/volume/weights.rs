@@ -7,17 +7,19 @@ use rayon::prelude::*;
 
 use super::kernel::{Correlation, Run, WIDE, even_pieces};
 use super::layout::Layout;
-use super::shared::Shared;
 use super::taps::Window;
 use crate::Isa;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// Tasks that a gradient should be cut into.
 const TASKS: usize = 24;
 /// Positions that a tile should sum over at a time.
 const POSITIONS: usize = 128;
-/// Most blocks of vectors of a task: the more, the fewer read the same scalars.
+/// Most blocks of scalars and of vectors of a task: the more, the fewer read the same of the other side.
 const BLOCKS: usize = 8;
+/// Most values that a task should sum: they stay in the second-level cache, beside what they are summed from.
+const SUMS: usize = 64 << 10;
 
 /// dW[v][s][k] = Σ over clips and places, vector[place][v] · scalar[place · stride + k − padding][s]
 ///
@@ -32,19 +34,29 @@ pub(crate) struct WeightGradient {
     vector: Layout,
 }
 
-/// What a task sums: a block of scalars, some blocks of vectors, and some of the rows.
+/// What a task sums: some blocks of scalars, some of vectors, and some of the rows.
 #[derive(Clone, Debug)]
 struct Task {
-    scalar: usize,
+    scalars: Range<usize>,
     vectors: Range<usize>,
     rows: Range<usize>,
 }
 
-/// The sums of a task: `[group of vectors][t][y][x][scalar][vector]`; with packed scalars
+/// The sums of a task: `[block of scalars][group of vectors][t][y][x][scalar][vector]`; with packed scalars
 /// `[group][t][y][(x, scalar)][vector]`.
 struct Sums {
     task: Task,
     values: Vec<f32>,
+}
+
+impl Task {
+    /// Its blocks of scalars, each with a tile's vectors after another, as its sums lie.
+    fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let vectors = self.vectors.clone();
+        self.scalars
+            .clone()
+            .flat_map(move |block| ranges(vectors.clone(), WIDE).map(move |group| (block, group)))
+    }
 }
 
 impl WeightGradient {
@@ -67,14 +79,20 @@ impl WeightGradient {
     /// The tasks, those of one part of the gradient together.
     fn tasks(&self, batch: usize) -> (Vec<Task>, usize) {
         let groups: Vec<Range<usize>> = ranges(0..self.vector.blocks(), BLOCKS).collect();
+        let [tile, width] = self.tile();
+        let of_scalar = self.window.kernel[0] * self.window.kernel[1] * width * tile * LANES;
+        let of_group = of_scalar * groups.first().map_or(1, Range::len);
+        let most = (SUMS / of_group).clamp(1, BLOCKS);
+        let scalars: Vec<Range<usize>> = ranges(0..self.scalar.blocks(), most).collect();
         let rows = batch * self.vector.shape[0] * self.vector.shape[1];
-        let parts = self.scalar.blocks() * groups.len();
+        let parts = scalars.len() * groups.len();
         let shares = TASKS.div_ceil(parts).min(rows.div_ceil(4)).max(1);
         let mut tasks = Vec::new();
-        for scalar in 0..self.scalar.blocks() {
+        for scalars in &scalars {
             for vectors in &groups {
                 let share = |i: usize| i * rows / shares..(i + 1) * rows / shares;
-                tasks.extend((0..shares).map(|i| Task { scalar, vectors: vectors.clone(), rows: share(i) }));
+                let task = |i| Task { scalars: scalars.clone(), vectors: vectors.clone(), rows: share(i) };
+                tasks.extend((0..shares).map(task));
             }
         }
         (tasks, shares)
@@ -114,7 +132,8 @@ impl WeightGradient {
 
     fn sums(&self, isa: Isa, task: Task, scalar: &[f32], vector: &[f32]) -> Sums {
         let ([kt, kh, _], [tile, width]) = (self.window.kernel, self.tile());
-        let mut values = vec![0.0; kt * kh * width * tile * task.vectors.len() * LANES];
+        let of_block = kt * kh * width * tile * LANES;
+        let mut values = vec![0.0; task.scalars.len() * task.vectors.len() * of_block];
         let [time, height, _] = self.vector.shape;
         let most = (POSITIONS / self.vector.shape[2]).clamp(1, 8);
         let mut row = task.rows.start;
@@ -124,9 +143,9 @@ impl WeightGradient {
             let scalar = &scalar[clip * self.scalar.len()..][..self.scalar.len()];
             let vector = &vector[clip * self.vector.len()..][..self.vector.len()];
             let mut values = &mut values[..];
-            for group in ranges(task.vectors.clone(), WIDE) {
-                let (own, rest) = values.split_at_mut(kt * kh * width * tile * group.len() * LANES);
-                self.add_rows(isa, (task.scalar, &group), [scalar, vector], t, y..y + count, own);
+            for (block, group) in task.parts() {
+                let (own, rest) = values.split_at_mut(group.len() * of_block);
+                self.add_rows(isa, (block, &group), [scalar, vector], t, y..y + count, own);
                 values = rest;
             }
             row += count;
@@ -184,9 +203,9 @@ impl WeightGradient {
         let [kt, kh, _] = self.window.kernel;
         let [tile, width] = self.tile();
         let mut values = &sums.values[..];
-        for group in ranges(sums.task.vectors.clone(), WIDE) {
+        for (block, group) in sums.task.parts() {
             let (own, rest) = values.split_at(kt * kh * width * tile * group.len() * LANES);
-            self.scatter_group((sums.task.scalar, &group), own, gradient);
+            self.scatter_group((block, &group), own, gradient);
             values = rest;
         }
     }

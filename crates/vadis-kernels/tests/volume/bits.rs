@@ -21,7 +21,9 @@ fn on<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> T {
 
 #[test]
 fn training_has_the_same_bits_for_any_number_of_threads_and_any_workspace() {
-    for plan in [plans::itae(3, 32).unwrap(), plans::cae(24).unwrap()] {
+    for plan in
+        [plans::itae(3, 32).unwrap(), plans::cae(24).unwrap(), plans::coupling(8, 40, [7, 13]).unwrap()]
+    {
         let network = Network::new(&plan, Options::default());
         let one = on(1, || step(&network, 2, &mut Workspace::new()));
         assert_eq!(one, on(3, || step(&network, 2, &mut Workspace::new())));

@@ -6,6 +6,7 @@ mod bits;
 mod int8;
 mod plans;
 mod reference;
+mod sliding;
 
 use proptest::prelude::*;
 use reference::{Norms, double, noise, products, size};

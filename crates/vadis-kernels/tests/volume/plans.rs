@@ -92,6 +92,17 @@ pub(crate) fn cae(side: usize) -> Result<Plan, PlanError> {
         .conv("c7", "u3", Conv { activation: Activation::Sigmoid, ..conv(32, 1) })
 }
 
+/// The net of a coupling step of Glow as paper 003 has it, for `channels` channels of a squeezed map.
+pub(crate) fn coupling(channels: usize, hidden: usize, size: [usize; 2]) -> Result<Plan, PlanError> {
+    let [h, w] = size;
+    let plane = |cin, cout, kernel: usize| Conv::new(cin, cout, [1, kernel, kernel], [1; 3]);
+    let layer = |cin, kernel| plane(cin, hidden, kernel).without_bias().activation(Activation::Relu);
+    Plan::new("half", [channels / 2, 1, h, w])?
+        .conv("conv1", "half", layer(channels / 2, 3))?
+        .conv("conv2", "conv1", layer(hidden, 1))?
+        .conv("conv3", "conv2", plane(hidden, channels, 3))
+}
+
 #[test]
 fn parameter_counts_are_the_published_ones() {
     let count = |plan: Result<Plan, PlanError>| plan.unwrap().parameter_count();

@@ -1,5 +1,5 @@
-//! The networks against PyTorch on this machine: inference and training step, time and peak memory,
-//! two threads and one; interleaved in one run, medians. On a machine that others use too, the processors'
+//! The networks against PyTorch on this machine: inference, training step and a stream's windows, time
+//! and peak memory, two threads and one; interleaved in one run, medians. On a machine that others use too, the processors'
 //! time tells more than the clock's.
 //!
 //! ```text
@@ -122,6 +122,7 @@ fn parse_measure(text: &str) -> Outcome<Measure> {
     match text {
         "inference" => Ok(Measure::Inference),
         "training" => Ok(Measure::Training),
-        other => Err(format!("unknown measure `{other}`: expected inference or training").into()),
+        "sliding" => Ok(Measure::Sliding),
+        other => Err(format!("unknown measure `{other}`: expected inference, training or sliding").into()),
     }
 }

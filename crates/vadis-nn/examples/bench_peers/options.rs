@@ -8,8 +8,9 @@ use crate::{Outcome, parse_measure};
 
 const USAGE: &str = "\
 options:
-  --network A[,B..]   ae3d, memae, itae, one-path, cae, mle (all)
-  --measure A[,B]     inference, training (both)
+  --network A[,B..]   ae3d, memae, itae, one-path, cae, mle, glow,
+                      glow-small, glow-frames (all)
+  --measure A[,B..]   inference, training, sliding (all); networks of clips slide
   --runs N            timed runs of each side (7)
   --scale S           multiplies height and width (1)
   --threads N         threads of each side (what the machine has)
@@ -39,7 +40,7 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Outcome<Self> {
         let mut options = Self {
             networks: Name::ALL.to_vec(),
-            measures: vec![Measure::Inference, Measure::Training],
+            measures: vec![Measure::Inference, Measure::Training, Measure::Sliding],
             runs: 7,
             scale: 1.0,
             threads: std::thread::available_parallelism()?.get(),
@@ -86,7 +87,7 @@ impl Options {
             };
             self.measures.iter().map(of)
         };
-        self.networks.iter().flat_map(task).collect()
+        self.networks.iter().flat_map(task).filter(Task::makes_sense).collect()
     }
 
     pub(crate) fn kept_rows(&self) -> Outcome<Vec<Row>> {

@@ -9,9 +9,9 @@ use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
-use vadis_kernels::{Activation, Layer, Plan, PlanError};
+use vadis_kernels::{Activation, Layer, Plan, PlanError, Scratch};
 use vadis_nn::loss::{Bandwidth, FrameLoss, RenyiEntropy, mse};
-use vadis_nn::networks::{Ae3dConfig, CaeConfig, ItaeConfig, MemAeConfig};
+use vadis_nn::networks::{Ae3dConfig, CaeConfig, GlowConfig, ItaeConfig, MemAeConfig};
 use vadis_nn::optim::{self, Optimiser, OptimiserState, Step};
 use vadis_nn::segment::Segment;
 
@@ -26,9 +26,12 @@ type Run = Box<dyn FnMut() -> Outcome<()>>;
 
 /// Answers each line on standard input with one on standard output.
 pub(crate) fn answer(task: &Task) -> Outcome<()> {
+    // As the program does.
+    vadis_kernels::keep_freed_memory();
     let mut run = match task.measure {
         Measure::Inference => inference(task)?,
         Measure::Training => training(task)?,
+        Measure::Sliding => sliding(task)?,
     };
     let mut output = std::io::stdout();
     writeln!(output, "{}", json!({ "variant": "vadis" }))?;
@@ -37,7 +40,8 @@ pub(crate) fn answer(task: &Task) -> Outcome<()> {
             "run" => {
                 let (start, processor) = (Instant::now(), processor_s()?);
                 run()?;
-                json!([start.elapsed().as_secs_f64(), processor_s()? - processor])
+                let times = [start.elapsed().as_secs_f64(), processor_s()? - processor];
+                json!(times.map(|time| time / task.measure.frames() as f64))
             }
             "peak" => json!(peak_mib()?),
             other => return Err(format!("unknown question `{other}`").into()),
@@ -113,13 +117,45 @@ fn inference(task: &Task) -> Outcome<Run> {
             let (x, mut scratch) = (values::<4>(task)?, Default::default());
             Box::new(move || network.run(&x, batch, &mut scratch).map(drop).map_err(Into::into))
         }
+        Name::Glow | Name::GlowSmall | Name::GlowFrames => {
+            let network = flow(task)?.init(&device, &mut rng())?.frozen()?;
+            let x = values::<4>(task)?;
+            Box::new(move || network.nll(&x, batch).map(drop).map_err(Into::into))
+        }
         Name::Mle => {
             let [encoder, decoder] = mle(task, &device)?;
             let (encoder, decoder) = (encoder.freeze()?, decoder.freeze()?);
-            let x = values::<4>(task)?;
-            Box::new(move || decoder.run(&encoder.run(&x, batch)?, batch).map(drop).map_err(Into::into))
+            let (x, mut z, mut y) = (values::<4>(task)?, Vec::new(), Vec::new());
+            let mut scratch = [Scratch::default(), Scratch::default()];
+            Box::new(move || {
+                encoder.run_into(&x, batch, &mut scratch[0], &mut z)?;
+                Ok(decoder.run_into(&z, batch, &mut scratch[1], &mut y)?)
+            })
         }
     })
+}
+
+/// A stream in which the first window, where everything is new, is long past.
+fn sliding(task: &Task) -> Outcome<Run> {
+    let (device, channels, size) = (Device::flex(), task.channels, clip(task)?);
+    let wanted = size[0] / 2;
+    let mut network = match task.network {
+        Name::Ae3d => Ae3dConfig::new(channels, size).init(&device, &mut rng())?.frozen()?.sliding(wanted)?,
+        Name::MemAe => {
+            MemAeConfig::new(channels, size).init(&device, &mut rng())?.frozen()?.sliding(wanted)?
+        }
+        Name::Itae | Name::OnePath => itae(task)?.init(&device, &mut rng())?.frozen()?.sliding(wanted)?,
+        _ => return Err("images do not slide".into()),
+    };
+    let values = values::<5>(task)?;
+    let frames: Vec<Vec<f32>> = values.chunks_exact(values.len() / size[0]).map(<[f32]>::to_vec).collect();
+    let mut stream = frames.into_iter().cycle();
+    let mut push = move |count: usize| -> Outcome<()> {
+        stream.by_ref().take(count).try_for_each(|frame| Ok(network.push(&frame).map(drop)?))
+    };
+    push(size[0] + 3 * task.measure.frames())?;
+    let frames = task.measure.frames();
+    Ok(Box::new(move || push(frames)))
 }
 
 fn training(task: &Task) -> Outcome<Run> {
@@ -166,6 +202,14 @@ fn training(task: &Task) -> Outcome<Run> {
                 adam.step(&mut network.decoder.weight, &gradients)
             })
         }
+        Name::Glow | Name::GlowSmall | Name::GlowFrames => {
+            let x = batch::<4>(task, &device);
+            let mut network = flow(task)?.init(&device, &mut rng())?.initialise(x.clone())?;
+            Box::new(move || {
+                let loss = network.nll(x.clone()).mean();
+                adam.step(&mut network.weight, &loss.backward())
+            })
+        }
         Name::Mle => {
             let [mut encoder, mut decoder] = mle(task, &device)?;
             let mut entropy = RenyiEntropy::new(Bandwidth::Median);
@@ -190,6 +234,11 @@ fn itae(task: &Task) -> Outcome<ItaeConfig> {
         Name::OnePath => ItaeConfig::one_path(channels, size),
         _ => ItaeConfig::new(channels, size),
     })
+}
+
+fn flow(task: &Task) -> Outcome<GlowConfig> {
+    let [steps, levels, hidden] = task.flow.ok_or("a flow has steps, levels and hidden channels")?;
+    Ok(GlowConfig { steps, hidden, ..GlowConfig::new(task.channels, frame(task)?, levels) })
 }
 
 /// Encoder and decoder of `mle` as `vadis-systems` has them.

@@ -9,7 +9,7 @@ use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Plan, PlanError, Scratch};
 
 use super::packed::PackedPair;
-use super::{Arithmetic, LEAKY, check_width, does_not_fit, scaled};
+use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
 
@@ -151,5 +151,13 @@ impl FrozenAe3d {
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut [Scratch; 2]) -> Result<Vec<f32>, NnError> {
         self.network.run(x, batch, scratch)
+    }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame, [`NnError::SlidingInBytes`] if the network is in bytes.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        self.network.sliding(wanted)
     }
 }

@@ -14,7 +14,7 @@ use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
 use super::packed::Packed;
-use super::{Arithmetic, LEAKY, check_width, does_not_fit, does_not_run, scaled};
+use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment};
 
@@ -54,13 +54,27 @@ impl ItaeConfig {
     /// # Errors
     /// [`NnError::Setting`] if the width or the sizes cannot be built.
     pub fn init(&self, device: &Device, rng: &mut impl Rng) -> Result<Itae, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+    }
+
+    /// How many values the network's state has: parameters, running statistics, and for each norm the number of
+    /// batches seen.
+    ///
+    /// # Errors
+    /// As [`ItaeConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        let plan = self.checked_plan()?;
+        Ok(plan.parameter_count() + plan.buffer_count() + plan.buffers().len() / 2)
+    }
+
+    fn checked_plan(&self) -> Result<Plan, NnError> {
         check_width(self.width)?;
         if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % TAU != 0) {
             let value = format!("{side} of {:?}", self.size);
             return Err(NnError::Setting { key: "size", value, expected: "sides divisible by 4" });
         }
-        let plan = self.plan().map_err(does_not_fit)?;
-        Ok(Itae { network: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+        self.plan().map_err(does_not_fit)
     }
 
     fn plan(&self) -> Result<Plan, PlanError> {
@@ -161,10 +175,25 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen_features(&self) -> Result<FrozenItaeFeatures, NnError> {
+        self.frozen_nodes(None)
+    }
+
+    /// The whole network, packed for inference: after the features [`FrozenItaeFeatures::run`] gives the
+    /// reconstructions.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the weights cannot be read.
+    pub fn frozen_with_features(&self) -> Result<FrozenItaeFeatures, NnError> {
         let plan = self.network.plan();
-        let nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
+        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name))
+    }
+
+    fn frozen_nodes(&self, output: Option<&str>) -> Result<FrozenItaeFeatures, NnError> {
+        let plan = self.network.plan();
+        let mut nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
         let shapes = nodes.iter().filter_map(|name| Some(plan.nodes()[plan.find(name)?].shape)).collect();
-        Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(does_not_run)? })
+        nodes.extend(output);
+        Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(NnError::from)? })
     }
 }
 
@@ -193,6 +222,14 @@ impl FrozenItae {
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
         self.network.run(x, batch, scratch)
     }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame, [`NnError::SlidingInBytes`] if the network is in bytes.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        Sliding::new(&[self.network.floats()?], None, wanted)
+    }
 }
 
 /// The encoders of [`Itae`] as they score.
@@ -214,6 +251,6 @@ impl FrozenItaeFeatures {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<Vec<f32>>, NnError> {
-        self.encoders.run(x, batch, scratch).map_err(does_not_run)
+        self.encoders.run(x, batch, scratch).map_err(NnError::from)
     }
 }

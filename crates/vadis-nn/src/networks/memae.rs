@@ -1,5 +1,7 @@
 //! MemAE (Gong et al., ICCV 2019): the 3-D autoencoder with a memory between encoder and decoder.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
@@ -8,7 +10,7 @@ use vadis_kernels::volume::Scratch;
 
 use super::memory::{FrozenMemory, Memory};
 use super::packed::Packed;
-use super::{Ae3d, Ae3dConfig};
+use super::{Ae3d, Ae3dConfig, Sliding};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
 
@@ -88,7 +90,7 @@ impl MemAe {
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenMemAe, NnError> {
         let (encoder, decoder) = (Packed::new(&self.encoder)?, Packed::new(&self.decoder)?);
-        Ok(FrozenMemAe { encoder, memory: self.memory.frozen()?, decoder })
+        Ok(FrozenMemAe { encoder, memory: Arc::new(self.memory.frozen()?), decoder })
     }
 }
 
@@ -112,7 +114,7 @@ impl StateDict for MemAe {
 #[derive(Debug)]
 pub struct FrozenMemAe {
     encoder: Packed,
-    memory: FrozenMemory,
+    memory: Arc<FrozenMemory>,
     decoder: Packed,
 }
 
@@ -126,5 +128,14 @@ impl FrozenMemAe {
         let [first, second] = scratch;
         let z = self.memory.run(&self.encoder.run(x, batch, first)?, batch)?;
         self.decoder.run(&z, batch, second)
+    }
+
+    /// The network on each window of a stream, for frame `wanted` of the window.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if a window has no such frame.
+    pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        let networks = [self.encoder.floats()?, self.decoder.floats()?];
+        Sliding::new(&networks, Some(Arc::clone(&self.memory)), wanted)
     }
 }

@@ -8,22 +8,26 @@
 
 mod ae3d;
 mod cae;
+mod glow;
 mod itae;
 mod memae;
 mod memory;
 mod packed;
+mod sliding;
 
 use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
-use vadis_kernels::volume::{Options, PlanError, RunError};
+use vadis_kernels::volume::{Options, PlanError};
 
 use crate::NnError;
 
 pub use ae3d::{Ae3d, Ae3dConfig, FrozenAe3d};
 pub use cae::{Cae, CaeConfig, FrozenCae};
+pub use glow::{FrozenGlow, Glow, GlowConfig, Likelihoods};
 pub use itae::{FrozenItae, FrozenItaeFeatures, Itae, ItaeConfig};
 pub use memae::{FrozenMemAe, MemAe, MemAeConfig, MemAeOutput};
 pub use memory::{Addressed, FrozenMemory, Memory};
+pub use sliding::Sliding;
 
 /// What the volume networks have after each norm.
 const LEAKY: Activation = Activation::LeakyRelu(0.2);
@@ -67,9 +71,4 @@ fn check_width(width: f64) -> Result<(), NnError> {
 #[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn does_not_fit(error: PlanError) -> NnError {
     NnError::Setting { key: "size", value: error.to_string(), expected: "a network that fits the input" }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
-fn does_not_run(error: RunError) -> NnError {
-    NnError::Tensor(error.to_string())
 }

@@ -2,7 +2,7 @@
 
 use vadis_kernels::volume::{Frozen, FrozenInt8, Scratch};
 
-use super::does_not_run;
+use super::Sliding;
 use crate::NnError;
 use crate::segment::VolumeSegment;
 
@@ -15,12 +15,12 @@ pub(super) enum Packed {
 
 impl Packed {
     pub(super) fn new(segment: &VolumeSegment) -> Result<Self, NnError> {
-        segment.frozen().map(Self::Floats).map_err(does_not_run)
+        Ok(Self::Floats(segment.frozen()?))
     }
 
     /// In bytes, with the ranges that values have over `clips`.
     pub(super) fn int8(segment: &VolumeSegment, clips: &[f32]) -> Result<Self, NnError> {
-        segment.frozen_int8(clips).map(Self::Bytes).map_err(does_not_run)
+        Ok(Self::Bytes(segment.frozen_int8(clips)?))
     }
 
     /// The output of `batch` clips.
@@ -29,7 +29,18 @@ impl Packed {
             Self::Floats(frozen) => frozen.run(x, batch, scratch),
             Self::Bytes(frozen) => frozen.run(x, batch, scratch),
         };
-        Ok(outputs.map_err(does_not_run)?.pop().unwrap_or_default())
+        Ok(outputs?.pop().unwrap_or_default())
+    }
+
+    /// The segment in floats, as a sliding window needs it.
+    ///
+    /// # Errors
+    /// [`NnError::SlidingInBytes`] if it is in bytes.
+    pub(super) fn floats(&self) -> Result<Frozen, NnError> {
+        match self {
+            Self::Floats(frozen) => Ok(frozen.clone()),
+            Self::Bytes(_) => Err(NnError::SlidingInBytes),
+        }
     }
 }
 
@@ -63,5 +74,10 @@ impl PackedPair {
     ) -> Result<Vec<f32>, NnError> {
         let ([encoder, decoder], [first, second]) = (&self.0, scratch);
         decoder.run(&encoder.run(x, batch, first)?, batch, second)
+    }
+
+    pub(super) fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
+        let [encoder, decoder] = &self.0;
+        Sliding::new(&[encoder.floats()?, decoder.floats()?], None, wanted)
     }
 }

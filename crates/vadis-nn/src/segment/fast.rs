@@ -17,7 +17,7 @@ const IDLE: usize = 2;
 
 /// A compiled plan whose tensors have `D` axes, the first of them the batch. `None` where a slice does
 /// not have the length that the plan and the batch call for.
-pub(super) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
+pub(crate) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
     /// What the backward pass needs of the forward one.
     type Workspace: Default + Send + 'static;
 
@@ -42,14 +42,14 @@ pub(super) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
 }
 
 /// Output and batch statistics of a forward pass in training.
-pub(super) struct Trained {
-    pub(super) output: Vec<f32>,
-    pub(super) statistics: Vec<f32>,
+pub(crate) struct Trained {
+    pub(crate) output: Vec<f32>,
+    pub(crate) statistics: Vec<f32>,
 }
 
 /// A compiled plan with the memory of its training steps.
-pub(super) struct Engine<K, W> {
-    pub(super) kernels: K,
+pub(crate) struct Engine<K, W> {
+    pub(crate) kernels: K,
     idle: Mutex<Vec<W>>,
 }
 
@@ -60,7 +60,7 @@ impl<K: Debug, W> Debug for Engine<K, W> {
 }
 
 impl<K, W: Default> Engine<K, W> {
-    pub(super) fn new(kernels: K) -> Self {
+    pub(crate) fn new(kernels: K) -> Self {
         Self { kernels, idle: Mutex::default() }
     }
 
@@ -87,7 +87,7 @@ impl<K, W: Default> Drop for Lease<K, W> {
 
 /// Runs the segment in evaluation where both tensors live on `flex` as 32-bit floats without autodiff;
 /// `None` elsewhere. `x` has the plan's shape.
-pub(super) fn evaluate<K: Kernels<D>, const D: usize>(
+pub(crate) fn evaluate<K: Kernels<D>, const D: usize>(
     engine: &Engine<K, K::Workspace>,
     weight: Tensor<1>,
     buffers: &[f32],
@@ -96,13 +96,14 @@ pub(super) fn evaluate<K: Kernels<D>, const D: usize>(
     let batch = x.dims()[0];
     let weight = weight.try_into_primitive::<Flex>().ok()?.to_contiguous();
     let x = x.try_into_primitive::<Flex>().ok()?.to_contiguous();
-    let y = engine.kernels.evaluate(weight.as_slice()?, buffers, x.as_slice()?, batch)?;
+    let (weight, x) = (weight.as_slice()?, x.as_slice()?);
+    let y = in_pool(|| engine.kernels.evaluate(weight, buffers, x, batch))?;
     Some(Tensor::from_primitive::<Flex>(primitive(y, engine.kernels.output_shape(batch))))
 }
 
 /// Runs the segment in training where both tensors live on `flex` as 32-bit floats, tracked or not;
 /// `None` elsewhere. Output, and the statistics of the batch. `x` has the plan's shape.
-pub(super) fn train<K: Kernels<D>, const D: usize>(
+pub(crate) fn train<K: Kernels<D>, const D: usize>(
     engine: &Arc<Engine<K, K::Workspace>>,
     weight: Tensor<1>,
     x: Tensor<D>,
@@ -116,7 +117,7 @@ pub(super) fn train<K: Kernels<D>, const D: usize>(
         let x = x.primitive().to_contiguous();
         let (weight, x) = (values.as_slice()?, x.as_slice()?);
         let workspace = lease.workspace.get_mut().unwrap_or_else(PoisonError::into_inner);
-        engine.kernels.train(weight, x, shape[0], workspace)?
+        in_pool(|| engine.kernels.train(weight, x, shape[0], workspace))?
     };
     let y = primitive(output, engine.kernels.output_shape(shape[0]));
     let prepared = SegmentBackward::<K, D>::default().prepare::<NoCheckpointing>([x.node(), weight.node()]);
@@ -128,6 +129,12 @@ pub(super) fn train<K: Kernels<D>, const D: usize>(
         OpsKind::UnTracked(prepared) => prepared.finish(y),
     };
     Some((Tensor::from_primitive::<Autodiff<Flex>>(y), statistics))
+}
+
+/// Runs `work` on a thread of the pool, so that what it does in parallel starts there: from any other thread,
+/// each start is a hand-over that takes longer than a small kernel.
+pub(crate) fn in_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| work())
 }
 
 fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
@@ -176,9 +183,9 @@ impl<K: Kernels<D>, const D: usize> Backward<Flex, 2> for SegmentBackward<K, D> 
         let Saved { lease, weight, shape } = ops.state;
         let mut workspace = lease.workspace.lock().unwrap_or_else(PoisonError::into_inner);
         let slices = weight.as_slice::<f32>().zip(dy.as_slice::<f32>());
-        let gradients = slices.and_then(|(weight, dy)| {
-            lease.engine.kernels.backward(weight, &mut workspace, dy, node_x.is_some())
-        });
+        let (kernels, workspace, want_input) = (&lease.engine.kernels, &mut *workspace, node_x.is_some());
+        let gradients =
+            slices.and_then(|(weight, dy)| in_pool(|| kernels.backward(weight, workspace, dy, want_input)));
         let (input, parameter) =
             gradients.expect("burn gives the output's gradient in the output's shape and type, once");
         if let Some((node, dx)) = node_x.zip(input) {

@@ -17,6 +17,11 @@ pub use image::Segment;
 pub use named::{LoadError, NamedTensor};
 pub use state::{StateDict, by_part, under};
 pub use vadis_kernels::{
-    Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, SizeError, Step,
+    Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, Scratch as SegmentScratch,
+    SizeError, Step,
 };
 pub use volume::VolumeSegment;
+
+pub(crate) use fast::{Engine, Kernels, Trained, evaluate, in_pool, train};
+pub(crate) use named::{flat_parameter, flat_values, flatten, named, with_values};
+pub(crate) use volume::initial_values;

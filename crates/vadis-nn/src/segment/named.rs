@@ -58,19 +58,27 @@ pub enum LoadError {
         /// The number of values given.
         values: usize,
     },
+    /// Something fixed has values that it cannot have.
+    #[error("`{name}`: expected {expected}")]
+    Value {
+        /// Its name.
+        name: String,
+        /// What it may be.
+        expected: &'static str,
+    },
 }
 
 /// Name, shape and place of a part of a flat vector.
-pub(super) type View = (String, Vec<usize>, Range<usize>);
+pub(crate) type View = (String, Vec<usize>, Range<usize>);
 
 /// The parts of `flat` under their names.
-pub(super) fn named(views: impl IntoIterator<Item = View>, flat: &[f32]) -> Vec<NamedTensor> {
+pub(crate) fn named(views: impl IntoIterator<Item = View>, flat: &[f32]) -> Vec<NamedTensor> {
     let part = |(name, shape, place): View| NamedTensor { name, shape, values: flat[place].to_vec() };
     views.into_iter().map(part).collect()
 }
 
 /// The flat vector whose parts are `tensors`: exactly those of `views`, which cover it without gaps.
-pub(super) fn flatten(
+pub(crate) fn flatten(
     views: &[View],
     tensors: impl IntoIterator<Item = NamedTensor>,
 ) -> Result<Vec<f32>, LoadError> {
@@ -97,12 +105,12 @@ pub(super) fn flatten(
 }
 
 /// The values of a flat tensor.
-pub(super) fn flat_values(tensor: Tensor<1>) -> Vec<f32> {
+pub(crate) fn flat_values(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
 /// A new parameter with these values, tracked where the device has autodiff.
-pub(super) fn flat_parameter(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
+pub(crate) fn flat_parameter(values: Vec<f32>, device: &Device) -> Param<Tensor<1>> {
     let shape = [values.len()];
     let value = Tensor::<1>::from_data(TensorData::new(values, shape), device);
     let value = if device.is_autodiff() { value.require_grad() } else { value };
@@ -111,7 +119,7 @@ pub(super) fn flat_parameter(values: Vec<f32>, device: &Device) -> Param<Tensor<
 
 /// The parameter with other values and the same identity, so that an optimiser's state still belongs
 /// to it.
-pub(super) fn with_values(parameter: Param<Tensor<1>>, values: Vec<f32>) -> Param<Tensor<1>> {
+pub(crate) fn with_values(parameter: Param<Tensor<1>>, values: Vec<f32>) -> Param<Tensor<1>> {
     parameter.map(|old| {
         let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device());
         if old.is_require_grad() { new.require_grad() } else { new }

@@ -212,7 +212,7 @@ fn buffer_views(plan: &Plan) -> Vec<named::View> {
     views.chain(counts).collect()
 }
 
-fn initial_values(plan: &Plan, rng: &mut impl Rng) -> Vec<f32> {
+pub(crate) fn initial_values(plan: &Plan, rng: &mut impl Rng) -> Vec<f32> {
     let mut values = vec![0.0; plan.parameter_count()];
     for node in plan.nodes() {
         let Operation::Conv(conv) = &node.operation else { continue };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use vadis_nn::segment::NamedTensor;
+use vadis_nn::segment::{NamedTensor, StateDict};
 use vadis_nn::weights::WeightFile;
 
 /// Where networks are checked against PyTorch: the processor, or the GPU of a build for one (`make test-gpu`).
@@ -76,4 +76,25 @@ impl Fixture {
         let shape: [usize; 5] = shape.try_into().unwrap();
         Tensor::from_data(TensorData::new(values.clone(), shape), device)
     }
+}
+
+/// What is saved is byte for byte what PyTorch saved but for the metadata, and comes back.
+/// `scripts/networks.py --check` loads the saved files into the twins.
+pub(crate) fn assert_saves_as_pytorch(name: &str, network: impl StateDict) {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("networks");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{name}.safetensors"));
+    network.to_weight_file().save(&path).unwrap();
+    let [saved, torch] =
+        [&path, &Fixture::path(&format!("{name}.state.safetensors"))].map(|p| std::fs::read(p).unwrap());
+    let [a, b] = [&saved, &torch].map(|bytes| safetensors::SafeTensors::deserialize(bytes).unwrap());
+    assert_eq!(a.len(), b.len(), "{name}");
+    for (tensor, view) in a.tensors() {
+        let theirs = b.tensor(&tensor).unwrap();
+        assert_eq!((view.dtype(), view.shape()), (theirs.dtype(), theirs.shape()), "{name} {tensor}");
+        assert!(view.data() == theirs.data(), "{name} {tensor}");
+    }
+    let before = network.state_dict();
+    let back = network.load_weight_file(WeightFile::load(&path).unwrap()).unwrap();
+    assert_eq!(back.state_dict(), before);
 }

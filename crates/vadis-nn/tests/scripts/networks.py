@@ -6,9 +6,11 @@
 `<network>.state.safetensors` is the module's `state_dict`. The other file has, computed in double
 precision from those weights: `x`, `y`, `loss` (the target is 1 - x), the running statistics after the step as
 `after.<name>`, the gradients as `grad.<name>` (`grad.x` for the input's), and `inference`, the output
-in evaluation mode after the step. Run with torch 2.15.0, numpy and safetensors.
+in evaluation mode after the step. The flow's has a loss of its own, its latents, and ActNorm's
+parameters after the data initialisation as `initialised.<name>`. Run with torch 2.15.0, numpy and safetensors.
 """
 
+import copy
 import sys
 from pathlib import Path
 
@@ -30,12 +32,15 @@ CASES = {
     "itae": (lambda: twins.Itae(3, width=1 / 16), (2, 3, *EVEN)),
     "one_path": (lambda: twins.Itae(1, width=1 / 16, two_path=False), (2, 1, *EVEN)),
     "cae": (lambda: twins.Cae(1, width=1 / 4), (2, 1, 16, 24)),
+    "glow": (lambda: twins.Glow(3, steps=2, levels=2, hidden=16), (3, 3, 8, 12)),
     "mle": (lambda: twins.Mle(3, (9, 14), (8, 16, 32), latent=12), (4, 3, 9, 14)),
 }
 
 
 def step(network: nn.Module, x: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Outputs and a loss in which every output has a gradient of its own."""
+    if isinstance(network, twins.Glow):
+        return flow_step(network, x)
     given = network(x)
     if isinstance(network, twins.MemAe):
         y, entropy = given
@@ -45,6 +50,35 @@ def step(network: nn.Module, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         weights = torch.linspace(-1, 1, z.numel(), dtype=z.dtype).view_as(z)
         return {"y": y, "z": z, "loss": F.mse_loss(y, target) + 0.01 * (weights * z).sum()}
     return {"y": given, "loss": F.mse_loss(given, target)}
+
+
+def flow_step(network: twins.Glow, x: Tensor) -> dict[str, Tensor]:
+    latents, log_det = network.latents(x)
+    nll = network(x)
+    weights = torch.linspace(0.5, 1.5, len(nll), dtype=x.dtype)
+    loss = (weights * nll).mean()
+    for z in latents:
+        loss = loss + 0.01 * (torch.linspace(-1, 1, z.numel(), dtype=z.dtype).view_as(z) * z).sum()
+    return {"y": nll, "log_det": log_det, "loss": loss} | {f"z{i}": z for i, z in enumerate(latents)}
+
+
+def initialised(network: twins.Glow, x: Tensor) -> dict[str, Tensor]:
+    """The parameters after the data initialisation by `x`."""
+    network = copy.deepcopy(network)
+    network.initialise(x)
+    return {f"initialised.{n}": p for n, p in network.named_parameters() if "actnorm" in n}
+
+
+def randomise_flow(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, twins.ActNorm):
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            nn.init.uniform_(module.log_scale, -0.5, 0.5)
+        if isinstance(module, twins.Invertible):
+            nn.init.uniform_(module.log_s, -0.5, 0.5)
+        if isinstance(module, twins.Coupling):
+            nn.init.uniform_(module.conv3.weight, -0.2, 0.2)
+            nn.init.uniform_(module.conv3.bias, -0.2, 0.2)
 
 
 def randomise_norms(network: nn.Module) -> None:
@@ -62,6 +96,7 @@ def write(name: str) -> int:
     build, shape = CASES[name]
     network = build()
     randomise_norms(network)
+    randomise_flow(network)
     x = torch.rand(shape)
     state = FIXTURES / f"{name}.state.safetensors"
     save_file(network.state_dict(), state)
@@ -74,6 +109,8 @@ def write(name: str) -> int:
     tensors |= {f"after.{n}": b for n, b in network.named_buffers()}
     with torch.no_grad():
         tensors["inference"] = step(network.eval(), x.double(), x.double())["y"]
+    if isinstance(network, twins.Glow):
+        tensors |= initialised(network, x.double())
     path = FIXTURES / f"{name}.safetensors"
     save_file({n: t.detach().float().contiguous() for n, t in tensors.items()}, path)
     return state.stat().st_size + path.stat().st_size

@@ -244,6 +244,113 @@ class Mle(nn.Module):
         return z, torch.sigmoid(self.decoder["deconv3"](y))
 
 
+class ActNorm(nn.Module):
+    """Glow, Section 3.1: exp(log_scale) * (x + bias), set by data."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        self.bias.copy_(-x.mean((0, 2, 3)))
+        self.log_scale.copy_(-torch.log(x.std((0, 2, 3), correction=0) + 1e-6))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = (x + self.bias.view(1, -1, 1, 1)) * self.log_scale.exp().view(1, -1, 1, 1)
+        return y, self.log_scale.sum() * x.shape[2] * x.shape[3]
+
+
+class Invertible(nn.Module):
+    """Glow, Eqs. 10 and 11: a 1x1 convolution by P L (U + diag(sign exp(log_s))), at first a rotation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        p, lower, upper = torch.linalg.lu(torch.linalg.qr(torch.randn(channels, channels))[0])
+        s = upper.diagonal()
+        self.register_buffer("p", p)
+        self.register_buffer("sign", s.sign())
+        self.lower = nn.Parameter(lower.tril(-1))
+        self.upper = nn.Parameter(upper.triu(1))
+        self.log_s = nn.Parameter(s.abs().log())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        one = torch.eye(len(self.sign), dtype=x.dtype)
+        upper = self.upper.triu(1) + torch.diag(self.sign * self.log_s.exp())
+        w = self.p @ (self.lower.tril(-1) + one) @ upper
+        return F.conv2d(x, w[:, :, None, None]), self.log_s.sum() * x.shape[2] * x.shape[3]
+
+
+class Coupling(nn.Module):
+    """The affine coupling; its hidden convolutions have neither bias nor norm."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels // 2, hidden, 3, 1, 1, bias=False)
+        self.conv2 = nn.Conv2d(hidden, hidden, 1, bias=False)
+        self.conv3 = nn.Conv2d(hidden, channels, 3, 1, 1)
+        nn.init.zeros_(self.conv3.weight)
+        nn.init.zeros_(self.conv3.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = x.chunk(2, 1)
+        raw, shift = self.conv3(F.relu(self.conv2(F.relu(self.conv1(a))))).chunk(2, 1)
+        y = torch.cat([a, (b + shift) * torch.sigmoid(raw + 2)], 1)
+        return y, F.logsigmoid(raw + 2).sum((1, 2, 3))
+
+
+class GlowStep(nn.Module):
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.actnorm = ActNorm(channels)
+        self.permutation = Invertible(channels)
+        self.coupling = Coupling(channels, hidden)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x, first = self.actnorm(x)
+        x, second = self.permutation(x)
+        x, third = self.coupling(x)
+        return x, first + second + third
+
+
+class Glow(nn.Module):
+    """The flow of paper 003: [n, c, h, w] to negative log-likelihoods [n] in nats per dimension."""
+
+    def __init__(self, channels: int, steps: int = 32, levels: int = 1, hidden: int = 512) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList()
+        for level in range(levels):
+            width = channels * 2 ** (level + 2)
+            self.levels.append(nn.ModuleList(GlowStep(width, hidden) for _ in range(steps)))
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor) -> None:
+        for index, level in enumerate(self.levels):
+            x = F.pixel_unshuffle(x, 2)
+            for step in level:
+                step.actnorm.initialise(x)
+                x, _ = step(x)
+            x = x.chunk(2, 1)[0]
+
+    def latents(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        latents, log_det = [], x.new_zeros(len(x))
+        for index, level in enumerate(self.levels):
+            x = F.pixel_unshuffle(x, 2)
+            for step in level:
+                x, added = step(x)
+                log_det = log_det + added
+            if index + 1 < len(self.levels):
+                x, z = x.chunk(2, 1)
+                latents.append(z)
+        return [*latents, x], log_det
+
+    def forward(self, x: Tensor) -> Tensor:
+        latents, log_det = self.latents(x)
+        prior = sum(torch.distributions.Normal(0.0, 1.0).log_prob(z).sum((1, 2, 3)) for z in latents)
+        return -(prior + log_det) / x[0].numel()
+
+
 def renyi_entropy(z: Tensor) -> Tensor:
     """Order-2 Renyi entropy of latents [n, d]; sigma^2 is half the median squared distance."""
     squares = z.square().sum(1)
@@ -270,6 +377,8 @@ def main() -> None:
         (Itae(1, two_path=False), 5_757_889),
         (Cae(), 332_801),
         (Mle(1, (64, 64)), 2_148_033),
+        (Glow(2), 10_163_200),
+        (Glow(3), 11_053_568),
     ]:
         assert parameters(network) == count, (type(network).__name__, parameters(network), count)
     x = torch.randn(1, 3, 16, 64, 64)

@@ -79,6 +79,7 @@ impl MleConfig {
             // Chosen on inserted and synthetic anomalies, not by a benchmark's labels: docs/results/mle-validation.md.
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 8192 },
+                colour: Colour::Rgb,
                 epochs: 4,
                 min_steps: 200,
                 max_steps: 300,

@@ -40,6 +40,10 @@ impl Method for Mle {
         "MLE-UVAD, arXiv 2603.23868"
     }
 
+    fn is_unsupervised(&self) -> bool {
+        true
+    }
+
     fn configure(&self, preset: Preset, settings: &[Setting]) -> Result<Box<dyn Configured>, SystemError> {
         let config = crate::resolve_config(&MleConfig::preset(preset), settings)?;
         config.check()?;

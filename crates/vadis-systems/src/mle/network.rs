@@ -1,11 +1,13 @@
 //! The autoencoder: Conv 16-32-64, 3×3, stride 2, ReLU → FC → latent, and the mirrored decoder with a sigmoid
 //! (the authors' IROS 2025 network; strides, and sizes other than 64×64, are ours).
 
+use std::sync::{Mutex, PoisonError};
+
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use vadis_kernels::Activation;
 use vadis_nn::NnError;
-use vadis_nn::segment::{FrozenSegment, Layer, NamedTensor, Plan, PlanError, Segment};
+use vadis_nn::segment::{FrozenSegment, Layer, NamedTensor, Plan, PlanError, Segment, SegmentScratch};
 
 use super::MleConfig;
 use crate::InputFormat;
@@ -62,7 +64,7 @@ impl Autoencoder {
     pub fn freeze(&self) -> Result<Frozen, NnError> {
         let wrong = |e: vadis_kernels::SizeError| NnError::Tensor(e.to_string());
         let encoder = self.encoder.freeze().map_err(wrong)?;
-        Ok(Frozen { encoder, decoder: self.decoder.freeze().map_err(wrong)? })
+        Ok(Frozen { encoder, decoder: self.decoder.freeze().map_err(wrong)?, idle: Mutex::default() })
     }
 
     /// All weights under PyTorch's names.
@@ -101,6 +103,8 @@ impl Autoencoder {
 pub struct Frozen {
     encoder: FrozenSegment,
     decoder: FrozenSegment,
+    /// Memory of both, for runs to come; as many as there were runs at a time.
+    idle: Mutex<Vec<[SegmentScratch; 2]>>,
 }
 
 impl Frozen {
@@ -110,8 +114,12 @@ impl Frozen {
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize) -> Result<(Vec<f32>, Vec<f32>), NnError> {
         let wrong = |e: vadis_kernels::SizeError| NnError::Tensor(e.to_string());
-        let z = self.encoder.run(x, batch).map_err(wrong)?;
-        let y = self.decoder.run(&z, batch).map_err(wrong)?;
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = idle().pop().unwrap_or_default();
+        let (mut z, mut y) = (Vec::new(), Vec::new());
+        self.encoder.run_into(x, batch, &mut scratch[0], &mut z).map_err(wrong)?;
+        self.decoder.run_into(&z, batch, &mut scratch[1], &mut y).map_err(wrong)?;
+        idle().push(scratch);
         Ok((z, y))
     }
 }

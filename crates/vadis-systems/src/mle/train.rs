@@ -20,12 +20,11 @@ use super::quality::QualityReference;
 use super::score::MleModel;
 use crate::frames::{CALIBRATION_FRAMES, background, calibrate, counts_of, spread, to_unit};
 use crate::model_file::metadata;
+use crate::session::{CHECKPOINT_EVERY_S, identity};
 use crate::{FrameStore, LogRow, Progress, Session, SystemError};
 
 /// Fewer frames than this tell nothing of what is usual.
 const MIN_FRAMES: usize = 16;
-/// Wall seconds between checkpoints.
-const CHECKPOINT_EVERY_S: f64 = 60.0;
 /// Less explained variance than this at the end: the output hardly depends on the input any more.
 const COLLAPSE_EXPLAINED: f64 = 0.05;
 
@@ -259,18 +258,6 @@ impl<'a> Trainer<'a> {
         session.notes.push(format!("training was resumed at step {}", self.step));
         Ok(())
     }
-}
-
-/// What a checkpoint must agree with.
-fn identity(config: &MleConfig, footage: &FrameStore, session: &Session<'_>) -> Result<String, SystemError> {
-    // FNV-1a over a few frames: other footage of the same length is told apart.
-    let sample = footage.read(&footage.spread(32))?;
-    let hash = sample
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let ignored = session.ignore.as_ref().map_or(0, vadis_video::Mask::area);
-    let config = serde_json::to_string(config).unwrap_or_default();
-    Ok(format!("{config} seed {} frames {} {hash:016x} ignored {ignored}", session.seed, footage.len()))
 }
 
 fn shuffled(places: &[usize], seed: u64, epoch: u64) -> Vec<usize> {

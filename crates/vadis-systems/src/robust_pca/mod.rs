@@ -108,6 +108,10 @@ impl Method for RobustPca {
         "Candès, Li, Ma & Wright, JACM 2011"
     }
 
+    fn is_unsupervised(&self) -> bool {
+        true
+    }
+
     fn configure(&self, preset: Preset, settings: &[Setting]) -> Result<Box<dyn Configured>, SystemError> {
         let config = crate::resolve_config(&RobustPcaConfig::preset(preset), settings)?;
         config.check()?;

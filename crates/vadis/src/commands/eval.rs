@@ -27,6 +27,12 @@ use crate::cli::EvalArgs;
 type Labels = BTreeMap<String, Vec<u8>>;
 
 pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
+    let evaluation = measure(args)?;
+    output.result(&describe(&evaluation), &serde_json::json!(evaluation))
+}
+
+/// All that the labels tell; a run directory gets its `metrics.json`, `labels.csv` and a new report.
+pub(super) fn measure(args: &EvalArgs) -> Result<Evaluation, Failure> {
     let folder = args.scores.is_dir().then_some(args.scores.as_path());
     if let Some(folder) = folder {
         check_run(folder)?;
@@ -43,7 +49,7 @@ pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
         write_labels(&folder.join("labels.csv"), &labels)?;
         write_report(folder, &ReportOptions::default())?;
     }
-    output.result(&describe(&evaluation), &serde_json::json!(evaluation))
+    Ok(evaluation)
 }
 
 fn read_scores(path: &Path) -> Result<ScoreTable, Failure> {
@@ -117,8 +123,9 @@ fn options(
     folder: Option<&Path>,
     labels: &str,
 ) -> Result<EvalOptions, Failure> {
-    let mut options = EvalOptions::mle(labels);
-    if folder.is_none() {
+    let system = folder.map(|f| RunInfo::read(&f.join("run.json"))).transpose()?.map(|run| run.system);
+    let mut options = EvalOptions::of_system(system.as_deref().unwrap_or_default(), labels);
+    if system.is_none() {
         // Of scores from elsewhere nothing is known: they are taken as they are.
         options.paper = ScoreProtocol { name: "paper".to_owned(), ..ScoreProtocol::raw() };
         options.causal = ScoreProtocol { name: "causal".to_owned(), ..ScoreProtocol::raw() };

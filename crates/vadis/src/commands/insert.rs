@@ -26,6 +26,25 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let surroundings = output.surroundings(args)?;
     let (sources, notes) = open_sources(&args.sources, &surroundings)?;
+    let (frames, abnormal) = insert_into(&sources, folder, config, every, &surroundings)?;
+    notes.iter().for_each(|note| output.note(note));
+    let text = format!(
+        "{frames} frames, {abnormal} abnormal\nvideos: {}\nlabels: {}",
+        folder.join("videos").display(),
+        folder.join("labels.csv").display()
+    );
+    let json = serde_json::json!({ "output": folder, "frames": frames, "abnormal": abnormal });
+    output.result(&text, &json)
+}
+
+/// Writes the sources with anomalies inserted; returns how many frames there are, and how many are abnormal.
+pub(super) fn insert_into(
+    sources: &[Opened],
+    folder: &Path,
+    config: &InsertConfig,
+    every: bool,
+    surroundings: &Surroundings<'_>,
+) -> Result<(usize, usize), Failure> {
     let labels = folder.join("labels.csv");
     if labels.exists() {
         let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "is there already");
@@ -35,7 +54,7 @@ pub(super) fn run(
         std::fs::create_dir_all(&part).map_err(Failure::io(&part))?;
     }
     let (mut written, mut names) = (Written::default(), FileNames::default());
-    let mut stage = Stage::new("inserting", Some(sources.len() as u64), output.quiet);
+    let mut stage = Stage::new("inserting", Some(sources.len() as u64), surroundings.quiet);
     for (place, opened) in sources.iter().enumerate() {
         // Every second clip stays as it is, so that the set has whole clips of both kinds.
         let spared = sources.len() > 1 && place % 2 == 0 && !every;
@@ -44,22 +63,15 @@ pub(super) fn run(
         let config =
             InsertConfig { seed, fraction, fps: opened.info.fps.clamp(0.1, 1000.0), ..config.clone() };
         let name = names.unique(&opened.source.name);
-        insert_one(opened, &name, folder, &config, &surroundings, &mut written)?;
+        insert_one(opened, &name, folder, &config, surroundings, &mut written)?;
         stage.set(place as u64 + 1, None, &opened.source.name);
     }
-    write_labels(&folder.join("labels.csv"), &written.labels)?;
     write_kinds(&folder.join("kinds.csv"), &written.kinds)?;
+    // The labels last: where they are, the set is whole.
+    write_labels(&labels, &written.labels)?;
     stage.finish(&format!("{} clips", sources.len()));
-    notes.iter().for_each(|note| output.note(note));
-    let frames: usize = written.labels.values().map(Vec::len).sum();
-    let abnormal: usize = written.labels.values().flatten().map(|&l| usize::from(l)).sum();
-    let text = format!(
-        "{frames} frames, {abnormal} abnormal\nvideos: {}\nlabels: {}",
-        folder.join("videos").display(),
-        folder.join("labels.csv").display()
-    );
-    let json = serde_json::json!({ "output": folder, "frames": frames, "abnormal": abnormal });
-    output.result(&text, &json)
+    let frames = written.labels.values().map(Vec::len).sum();
+    Ok((frames, written.labels.values().flatten().map(|&l| usize::from(l)).sum()))
 }
 
 #[derive(Default)]

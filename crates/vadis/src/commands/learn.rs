@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vadis::eval::run::{TrainingRow, TrainingWriter};
 use vadis::progress::Stage;
-use vadis::stages::{Gathered, Opened, gather};
+use vadis::stages::{Gathered, Opened, Thinning, gather};
 use vadis::systems::{
     Configured, Device, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method,
     save_model,
@@ -120,8 +120,9 @@ impl Plan {
     ) -> Result<(Gathered, Option<String>), Failure> {
         let surroundings = output.surroundings(args)?;
         let mut clock = ClockDetector::new();
-        let capacity = self.configured.max_frames();
-        let gathered = gather(sources, input, capacity, folder, &surroundings, &mut |place, frame| {
+        let thinning =
+            Thinning { capacity: self.configured.max_frames(), together: self.configured.together() };
+        let gathered = gather(sources, input, thinning, folder, &surroundings, &mut |place, frame| {
             if place == 0 {
                 clock.push(frame);
             }

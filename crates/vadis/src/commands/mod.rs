@@ -1,5 +1,6 @@
 //! One file a command: arguments are validated, stages are run, the result is printed.
 
+mod bench;
 mod data;
 mod doctor;
 mod eval;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: &Cli, interrupt: &AtomicBool) -> Result<(), Failure> {
         Command::Train(args) => train::run(args, &output),
         Command::Score(args) => score::run(args, &output),
         Command::Eval(args) => eval::run(args, &output),
+        Command::Bench(args) => bench::run(args, &output),
         Command::Report(args) => report::run(args, &output),
         Command::Data(args) => data::run(&args.command, &output),
         Command::Info(args) => info::run(args, &output),

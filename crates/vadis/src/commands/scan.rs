@@ -46,7 +46,7 @@ fn default_folder(sources: &[Opened]) -> PathBuf {
 }
 
 /// Trains, or takes the model that an interrupted run had finished.
-fn learn_or_load(
+pub(super) fn learn_or_load(
     plan: &Plan,
     sources: &[Opened],
     folder: &Path,
@@ -90,7 +90,7 @@ pub(super) struct FinishOptions {
     pub(super) overlay: bool,
 }
 
-/// Scores, decides, illustrates and reports: what `scan` and `score` share.
+/// Scores, decides, illustrates, reports and says so: what `scan` and `score` share.
 pub(super) fn finish(
     model: &dyn Model,
     sources: &[Opened],
@@ -100,6 +100,27 @@ pub(super) fn finish(
     surroundings: &Surroundings<'_>,
     output: &Output<'_>,
 ) -> Result<(), Failure> {
+    let Finished { run, events, report } = complete(model, sources, folder, header, options, surroundings)?;
+    run.notes.iter().for_each(|note| output.note(note));
+    present(&run, &events, folder, &report, output)
+}
+
+/// A run that is whole.
+pub(super) struct Finished {
+    pub(super) run: RunInfo,
+    events: Vec<Event>,
+    report: PathBuf,
+}
+
+/// Scores, decides, illustrates and reports.
+pub(super) fn complete(
+    model: &dyn Model,
+    sources: &[Opened],
+    folder: &Path,
+    header: Header,
+    options: &FinishOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<Finished, Failure> {
     let scored = score(model, sources, folder, ScoreOptions { heat: true }, surroundings)?;
     let decided = decide(folder, &scored.frames, model.statistics(), &options.decision)?;
     let began = std::time::Instant::now();
@@ -133,8 +154,7 @@ pub(super) fn finish(
     run.seconds.push(("report".to_owned(), began.elapsed().as_secs_f64()));
     run.write(&folder.join("run.json"))?;
     let report = write_report(folder, &ReportOptions::default())?;
-    run.notes.iter().for_each(|note| output.note(note));
-    present(&run, &events, folder, &report, output)
+    Ok(Finished { run, events, report })
 }
 
 fn present(

@@ -21,21 +21,31 @@ pub struct Gathered {
     pub seconds: f64,
 }
 
-/// Reads every source at `input`'s format into a store in `folder`, of at most `capacity` frames. Each frame is
-/// also shown to `watch`, with its source's place.
+/// Which frames are kept where there are more than the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thinning {
+    /// Frames that the store holds.
+    pub capacity: usize,
+    /// Frames that stay together: 1 for a system that looks at single frames.
+    pub together: usize,
+}
+
+/// Reads every source at `input`'s format into a store in `folder`, thinned to the capacity. Each frame is also shown
+/// to `watch`, with its source's place.
 ///
 /// # Errors
 /// No frame at all; a full disk; the user's interruption. A source that breaks is kept up to there.
 pub fn gather(
     sources: &[Opened],
     input: InputFormat,
-    capacity: usize,
+    thinning: Thinning,
     folder: &Path,
     surroundings: &Surroundings<'_>,
     watch: &mut dyn FnMut(usize, &Frame),
 ) -> Result<Gathered, Failure> {
     let expected: Option<u64> = sources.iter().map(|s| s.info.frames).sum();
-    // One frame in `every` is kept: known beforehand, so that the store is spread evenly over all footage.
+    let Thinning { capacity, together } = thinning;
+    // One stretch in `every` is kept: known beforehand, so that the store is spread evenly over all footage.
     let every = expected.map_or(1, |n| n.div_ceil(capacity as u64).max(1));
     let mut writer = FrameStoreWriter::create(folder, input, capacity)?;
     let mut stage = Stage::new("reading", expected, surroundings.quiet);
@@ -45,7 +55,7 @@ pub fn gather(
         let before = done;
         let result = read_source(opened, input, surroundings, &mut |frame| {
             watch(place, frame);
-            if frame.index % every == 0 {
+            if (frame.index / together as u64).is_multiple_of(every) {
                 writer.push(place, frame)?;
             }
             done += 1;
@@ -66,7 +76,8 @@ pub fn gather(
         return Err(first_error.map_or_else(|| no_frames(sources), Failure::Video));
     }
     if every > 1 {
-        notes.push(format!("trained on every {every}th frame: the store holds {capacity}"));
+        let what = if together > 1 { format!("stretch of {together} frames") } else { "frame".to_owned() };
+        notes.push(format!("trained on every {every}th {what}: the store holds {capacity}"));
     }
     let seconds = stage.finish(&format!("{done} frames at {}×{}", input.width, input.height));
     Ok(Gathered { store: writer.finish()?, frames, notes, seconds })

@@ -1,6 +1,6 @@
 //! Illustration: the events' latents and reconstructions, their ranking, their pictures, and the latent map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use vadis_eval::events::{EventCandidate, EventKind, RankConfig, rank};
@@ -14,7 +14,7 @@ use super::{Opened, Surroundings};
 use crate::Failure;
 use crate::progress::Stage;
 
-/// Frames on the latent map, spread evenly over all footage.
+/// Frames read for the latent map, in windows spread evenly over all footage.
 const MAP_FRAMES: u64 = 1200;
 
 /// Ranks the events, writes `events.csv`, `latents.csv` and the pictures of the first events into `folder`.
@@ -70,7 +70,8 @@ fn explain(
     let input = model.input();
     let format = FrameFormat { size: Some((input.width, input.height)), colour: input.colour };
     let total: u64 = scored.iter().map(|s| s.frames).sum();
-    let every = total.div_ceil(MAP_FRAMES).max(1);
+    let window = model.delay() as u64 + 1;
+    let every = total.div_ceil((MAP_FRAMES / window).max(1)).max(1);
     let mut explained = BTreeMap::new();
     for (opened, scored) in sources.iter().zip(scored) {
         if surroundings.interrupted() {
@@ -82,17 +83,27 @@ fn explain(
         wanted.extend(anomalies.filter(|c| &c.event.video == name).map(|c| c.event.peak_frame));
         wanted.sort_unstable();
         wanted.dedup();
-        match grab_frames(&opened.source, &format, &surroundings.read, &wanted) {
+        let windows: BTreeSet<u64> =
+            wanted.iter().flat_map(|&last| (last + 1).saturating_sub(window)..=last).collect();
+        let windows: Vec<u64> = windows.into_iter().collect();
+        match grab_frames(&opened.source, &format, &surroundings.read, &windows) {
             Ok(frames) => {
-                for frame in &frames {
-                    let explanation = model.explain(std::slice::from_ref(frame))?;
-                    explained.insert((name.clone(), frame.index), explanation);
+                for last in wanted {
+                    let Some(frames) = window_of(&frames, last, window) else { continue };
+                    explained.insert((name.clone(), last), model.explain(frames)?);
                 }
             }
             Err(error) => notes.push(format!("no reconstructions of {name}: {error}")),
         }
     }
     Ok(explained)
+}
+
+/// The frames up to `last`, as many as a window has; `frames` are in order.
+fn window_of(frames: &[Frame], last: u64, window: u64) -> Option<&[Frame]> {
+    let end = frames.binary_search_by_key(&last, |frame| frame.index).ok()?;
+    let start = frames.partition_point(|frame| frame.index + window <= last);
+    Some(&frames[start..=end])
 }
 
 /// Every explained frame on a two-dimensional map, with the group of the event it lies in.

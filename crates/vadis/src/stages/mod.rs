@@ -7,10 +7,10 @@ mod score;
 mod sources;
 
 pub use decide::{Decided, DecisionOptions, FrameNotes, decide};
-pub use gather::{Gathered, gather};
+pub use gather::{Gathered, Thinning, gather};
 pub use illustrate::illustrate;
 pub use score::{FRAME_DIFF, ScoreOptions, ScoredRun, score};
-pub use sources::{Opened, open_sources};
+pub use sources::{Opened, open_sources, probe_sources};
 
 use std::sync::atomic::AtomicBool;
 

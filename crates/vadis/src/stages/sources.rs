@@ -47,6 +47,17 @@ pub fn open_sources(
         sources.extend(discover(argument)?);
     }
     make_names_unique(&mut sources);
+    probe_sources(sources, surroundings)
+}
+
+/// These sources, probed. Those that cannot be read are left out and told in the notes, unless none is left.
+///
+/// # Errors
+/// The first source's error if no source can be read.
+pub fn probe_sources(
+    sources: Vec<Source>,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Vec<Opened>, Vec<String>), Failure> {
     let (mut opened, mut notes, mut first_error) = (Vec::new(), Vec::new(), None);
     for source in sources {
         match probe(&source, &surroundings.read) {

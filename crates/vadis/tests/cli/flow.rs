@@ -57,6 +57,23 @@ fn a_scan_writes_every_file_of_a_run_and_each_can_be_read() {
 }
 
 #[test]
+fn a_system_of_clips_scans_and_its_model_scores_the_same() {
+    let folder = folder();
+    let here = folder.path();
+    let video = scanned().video();
+    let tiny = ["--preset", "tiny", "--set", "max_steps=4", "--set", "min_steps=4"];
+    let scan = ["scan", text(&video), "--system", "itae", "-o", "run"];
+    vadis(here, scan.iter().chain(&tiny)).done();
+    vadis(here, ["score", "-m", "run/model.safetensors", text(&video), "-o", "again"]).done();
+    assert_eq!(scores(&here.join("again")), scores(&here.join("run")));
+    let table = ScoreTable::read(&here.join("run/scores.csv")).expect("scores.csv");
+    assert_eq!(table.indicators, ["reconstruction", "frame_diff"]);
+    assert!(table.videos[0].rows.iter().all(|row| !row.edge && row.score == row.causal));
+    let log = TrainingLog::read(&here.join("run/training.csv")).expect("training.csv");
+    assert!(log.terms.iter().any(|term| term == "held_out"), "{:?}", log.terms);
+}
+
+#[test]
 fn a_synthetic_scene_has_a_label_for_every_frame() {
     let scanned = scanned();
     let rows = ScoreTable::read(&scanned.run().join("scores.csv")).expect("scores").videos[0].rows.len();

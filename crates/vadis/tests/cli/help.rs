@@ -5,12 +5,13 @@ use super::common::{command, folder, vadis};
 /// The help of every command, as users see it.
 #[test]
 fn help_of_every_command_teaches_by_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["scan"],
         &["train"],
         &["score"],
         &["eval"],
+        &["bench"],
         &["report"],
         &["data"],
         &["data", "list"],
@@ -38,7 +39,19 @@ fn every_command_is_in_the_snapshots() {
     let names: Vec<&str> = commands.filter_map(|l| l.split_whitespace().next()).collect();
     assert_eq!(
         names,
-        ["scan", "train", "score", "eval", "report", "data", "info", "doctor", "completions", "help"]
+        [
+            "scan",
+            "train",
+            "score",
+            "eval",
+            "bench",
+            "report",
+            "data",
+            "info",
+            "doctor",
+            "completions",
+            "help"
+        ]
     );
 }
 

@@ -9,12 +9,13 @@ use rayon::prelude::*;
 use super::super::direct::{Direct, Entry, Task};
 use super::super::kernel::{PANEL, Run};
 use super::super::layout::Layout;
-use super::super::shared::Shared;
+use super::super::slices::InOrder;
 use super::super::taps::Window;
 use super::super::winograd::Aligned;
 use super::dot::{Dots, GROUP, Unit};
 use super::pass::{finish_bytes, finish_values};
 use super::scale::{ByteLanes, Lanes, Scale, Weight};
+use crate::shared::Shared;
 use crate::tile::LANES;
 use crate::{Activation, Isa};
 
@@ -106,10 +107,12 @@ impl DirectInt8 {
         assert_eq!(input.len(), self.direct.from.len(), "input of a convolution");
         assert_eq!(output.len(), self.direct.to.len(), "output of a convolution");
         let output = Shared::new(output);
+        let all = InOrder::new(self.direct.from.shape[0].max(self.direct.to.shape[0]));
+        let slices = all.all(self.direct.to.shape[0]);
         (0..self.direct.task_count(1)).into_par_iter().with_max_len(1).for_each_init(
             Memory::default,
             |memory, index| {
-                let task = self.direct.task(index);
+                let task = self.direct.task(index, &slices);
                 self.run_task(unit, &task, input, memory, scale, &output);
             },
         );
@@ -118,7 +121,7 @@ impl DirectInt8 {
     fn run_task<T: Sink>(
         &self,
         unit: Unit,
-        task: &Task,
+        task: &Task<'_>,
         input: &[u8],
         memory: &mut Memory,
         scale: &T::Scale,
@@ -156,7 +159,7 @@ impl DirectInt8 {
     fn sum_phase(
         &self,
         unit: Unit,
-        task: &Task,
+        task: &Task<'_>,
         (row, px, entries): (usize, usize, &[Entry]),
         input: &[u8],
         memory: &mut Memory,
@@ -188,7 +191,7 @@ impl DirectInt8 {
 
     /// What a row's sums start from: what the input's zero takes away, over the taps in time and height
     /// that lie in the volume.
-    fn start(&self, task: &Task, index: usize, px: usize) -> [i32; PANEL] {
+    fn start(&self, task: &Task<'_>, index: usize, px: usize) -> [i32; PANEL] {
         let [time, height, width] = &self.direct.axes;
         let [kt, kh, _] = self.direct.kernel;
         let steps = time.phases.len();

@@ -8,13 +8,14 @@ use super::super::direct::Finish;
 use super::super::few::Few;
 use super::super::kernel::{PANEL, Run};
 use super::super::layout::Layout;
-use super::super::shared::Shared;
+use super::super::slices::InOrder;
 use super::super::taps::Window;
 use super::super::winograd::Aligned;
 use super::dot::{Dots, GROUP, Unit};
 use super::pass::scale_sums;
 use super::scale::{Scale, Weight};
 use crate::Activation;
+use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// A convolution to few channels ready to run; its output is floats in packed lanes.
@@ -74,9 +75,11 @@ impl FewInt8 {
         assert_eq!(input.len(), few.from.len(), "input of a convolution");
         assert_eq!(output.len(), few.to.len(), "output of a convolution");
         let output = Shared::new(output);
+        let all = InOrder::new(few.from.shape[0].max(few.to.shape[0]));
+        let slices = all.all(few.to.shape[0]);
         let products = few.blocks().next_multiple_of(2) * LANES * few.from.shape[2];
         let memory = || Memory {
-            sums: vec![0.0; few.sums_len()],
+            sums: vec![0.0; few.sums_len(&slices)],
             dots: vec![0; products],
             products: vec![0.0; products],
             runs: vec![],
@@ -85,10 +88,10 @@ impl FewInt8 {
             memory.sums.fill(0.0);
             for t in 0..few.from.shape[0] {
                 self.multiply(unit, input, [t, y], memory);
-                few.add(unit.isa, &memory.products, t, &mut memory.sums);
+                few.add(unit.isa, &memory.products, t, &slices, &mut memory.sums);
             }
             let finish = Finish { bias: &self.bias, activation: self.activation, accumulate: false };
-            few.write(unit.isa, &finish, 0, y, &memory.sums, &output);
+            few.write(unit.isa, &finish, [0, y], &memory.sums, &slices, &output);
         });
     }
 

@@ -26,7 +26,7 @@ use self::scale::Scale;
 use super::layout::Layout;
 use super::network::{RunError, Scratch, check, volume};
 use super::plan::{Operation, Plan};
-use super::select::{self, Batch, Pool, Target};
+use super::select::{self, Batch, Target};
 use super::winograd::Aligned;
 use crate::tile::LANES;
 
@@ -140,7 +140,7 @@ impl FrozenInt8 {
             .iter()
             .filter_map(|&input| {
                 let layout = &self.nodes[input].as_ref()?.layout;
-                Some(Batch { layout, values: values[input].as_ref()?.bytes() })
+                Some(Batch { layout, values: values[input].as_ref()?.bytes(), slots: None })
             })
             .collect();
         let Scratch { buffers, bytes, .. } = scratch;
@@ -171,18 +171,12 @@ impl FrozenInt8 {
 
     /// The nodes that are no convolutions. `x` is the plan's input, and `inputs` the node's.
     fn other(&self, index: usize, node: &NodeInt8, x: &[f32], inputs: &[Batch<'_, u8>], value: &mut [u8]) {
-        let isa = self.unit.isa;
-        let to = Target { layout: &node.layout, values: value };
-        match self.plan.nodes()[index].operation {
-            Operation::Input => node.read_planes(self.unit, x, to.values),
-            Operation::MaxPool { kernel, stride } => {
-                let largest = |most: &mut [u8], bytes: &[u8], step| pass::maximum(isa, most, bytes, step);
-                Pool { kernel, stride }.forward(inputs[0], to, largest);
+        match &self.plan.nodes()[index].operation {
+            Operation::Input => node.read_planes(self.unit, x, value),
+            other => {
+                let target = Target { layout: &node.layout, times: None };
+                select::forward(other, self.unit.isa, inputs, &target, value);
             }
-            Operation::Upsample { factor } => select::upsample(factor, inputs[0], to),
-            Operation::Concat => select::concat(inputs, to),
-            Operation::Sample { step } => select::sample(step, inputs[0], to),
-            Operation::Conv(_) => unreachable!("convolutions go their own way"),
         }
         node.fill_margins(value);
     }

@@ -5,6 +5,13 @@ use crate::Activation;
 use crate::elementwise::for_each_isa;
 use crate::tile::{Isa, LANES};
 use crate::volume::pass::for_each_activation;
+use crate::volume::select::Element;
+
+impl Element for u8 {
+    fn maximum(isa: Isa, most: &mut [u8], values: &[u8], step: usize) {
+        maximum(isa, most, values, step);
+    }
+}
 
 for_each_isa! {
     /// A channel's values in bytes.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::Activation;
 use crate::tile::{Isa, LANES};
+use crate::volume::slices::{InOrder, Slices};
 
 use super::pack::PANEL;
 use super::product::even_pieces;
@@ -59,13 +60,14 @@ pub(super) struct Operands<'a> {
     pub(super) input: &'a [f32],
     pub(super) packed: &'a [f32],
     pub(super) epilogue: &'a Epilogue<'a>,
+    pub(super) slices: &'a Slices<'a>,
 }
 
 /// The outputs of one strip and some panels of channels.
 pub(super) struct Task<'a> {
     pub(super) strip: Strip,
     pub(super) panels: Range<usize>,
-    /// The rows it writes: `[clip][block][time]`.
+    /// The rows it writes: `[clip][block][time]`, the times in the order of their slots.
     pub(super) rows: Vec<&'a mut [f32]>,
     /// `[block][sum, sum of squares][lane]`, or empty.
     pub(super) sums: &'a mut [f64],
@@ -112,6 +114,23 @@ impl Winograd {
         output: &mut [f32],
         sums: &mut [f64],
     ) {
+        let all = InOrder::new(self.input.shape[0].max(self.output.shape[0]));
+        let slices = all.all(self.output.shape[0]);
+        self.forward_slices(pass, input, packed, epilogue, output, sums, &slices);
+    }
+
+    /// As [`Winograd::forward`], of some slices of the output; `sums` must be empty unless of all.
+    #[expect(clippy::too_many_arguments, reason = "a convolution's operands")]
+    pub(crate) fn forward_slices(
+        &self,
+        pass: Pass<'_>,
+        input: &[f32],
+        packed: &[f32],
+        epilogue: &Epilogue<'_>,
+        output: &mut [f32],
+        sums: &mut [f64],
+        slices: &Slices<'_>,
+    ) {
         let batch = self.batch(input, output);
         assert_eq!(packed.len(), self.packed_len(), "packed weights");
         for values in [epilogue.scale, epilogue.shift] {
@@ -119,8 +138,8 @@ impl Winograd {
         }
         assert!(sums.is_empty() || sums.len() == self.sums_len(batch), "elements of the sums");
         sums.fill(0.0);
-        let operands = Operands { pass, input, packed, epilogue };
-        let tasks = self.tasks(batch, output, sums);
+        let operands = Operands { pass, input, packed, epilogue, slices };
+        let tasks = self.tasks(batch, output, sums, slices);
         tasks.into_par_iter().with_max_len(1).for_each(|task| match self.size {
             TileSize::Two => StripWork::new(self, operands, &task.strip).run::<4, 2>(task),
             TileSize::Four => StripWork::new(self, operands, &task.strip).run::<6, 4>(task),
@@ -128,13 +147,27 @@ impl Winograd {
     }
 
     fn forward_strips(&self, batch: usize) -> Vec<Strip> {
-        let tile = self.points() * self.input.blocks().max(1) * LANES;
-        self.strips(batch, self.memory.inputs / tile)
+        self.strips(batch, self.tiles_of_strip())
+    }
+
+    /// Most tiles of a strip over all its slices.
+    fn tiles_of_strip(&self) -> usize {
+        self.memory.inputs / (self.points() * self.input.blocks().max(1) * LANES)
     }
 
     /// Cuts the work into tasks, each with the rows that it writes.
-    fn tasks<'a>(&self, batch: usize, output: &'a mut [f32], mut sums: &'a mut [f64]) -> Vec<Task<'a>> {
-        let strips = self.forward_strips(batch);
+    fn tasks<'a>(
+        &self,
+        batch: usize,
+        output: &'a mut [f32],
+        mut sums: &'a mut [f64],
+        slices: &Slices<'_>,
+    ) -> Vec<Task<'a>> {
+        let stretches = slices.times.chunk_by(|before, after| before + 1 == *after);
+        let strips: Vec<Strip> = stretches
+            .map(|stretch| stretch[0]..stretch[0] + stretch.len())
+            .flat_map(|times| self.strips_of(batch, self.tiles_of_strip(), times))
+            .collect();
         // Each part of the panels transforms the input anew, which many products must outweigh.
         let most = (self.panels() * self.taps).div_ceil(6);
         let parts = TASKS.div_ceil(strips.len().max(1)).min(most).max(1);
@@ -148,7 +181,7 @@ impl Winograd {
                 tasks.push(Task { strip: strip.clone(), panels, rows: Vec::new(), sums: own });
             }
         }
-        self.hand_out(batch, output, &mut tasks);
+        self.hand_out(batch, output, &mut tasks, slices);
         tasks
     }
 
@@ -159,20 +192,22 @@ impl Winograd {
     }
 
     /// Gives each task the rows of the output that are its own.
-    fn hand_out<'a>(&self, batch: usize, output: &'a mut [f32], tasks: &mut [Task<'a>]) {
+    fn hand_out<'a>(&self, batch: usize, output: &'a mut [f32], tasks: &mut [Task<'a>], slices: &Slices<'_>) {
         let mut rest = output;
         let mut done = 0;
+        let mut by_slot = slices.times.to_vec();
+        by_slot.sort_unstable_by_key(|&t| slices.to[t]);
         for clip in 0..batch {
             for block in 0..self.output.blocks() {
-                for t in 0..self.output.shape[0] {
+                for &t in &by_slot {
                     for task in tasks.iter_mut() {
                         let Some([first, last]) = self.rows_of(&task.strip, clip) else { continue };
                         if !task.strip.times.contains(&t) || !self.blocks_of(&task.panels).contains(&block) {
                             continue;
                         }
                         let clip = clip * self.output.len();
-                        let start = clip + self.output.row(block, t, first).start;
-                        let end = clip + self.output.row(block, t, last).end;
+                        let start = clip + self.output.row(block, slices.to[t], first).start;
+                        let end = clip + self.output.row(block, slices.to[t], last).end;
                         let (_, tail) = std::mem::take(&mut rest).split_at_mut(start - done);
                         let (rows, tail) = tail.split_at_mut(end - start);
                         task.rows.push(rows);

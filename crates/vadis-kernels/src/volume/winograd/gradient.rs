@@ -14,8 +14,8 @@ use super::pack::{Kernels, Unpack};
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
-use super::vector::dispatch;
 use super::{TileSize, Winograd, point_pitch};
+use crate::vector::dispatch;
 
 /// Most blocks of output gradients side by side.
 const PANEL_BLOCKS: usize = 3;

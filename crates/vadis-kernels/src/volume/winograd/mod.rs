@@ -22,7 +22,6 @@ mod strip;
 mod tests;
 mod tiles;
 mod transform;
-mod vector;
 
 use std::ops::Range;
 
@@ -134,6 +133,12 @@ impl Winograd {
         }
     }
 
+    /// The same over buffers of other numbers of slots.
+    pub(crate) fn with_slots(mut self, [input, output]: [usize; 2]) -> Self {
+        (self.input.slots, self.output.slots) = (input, output);
+        self
+    }
+
     /// Floating-point operations of the direct convolution of one clip, products with padding in
     /// time left out.
     pub(crate) fn direct_operations(&self) -> f64 {
@@ -197,18 +202,25 @@ impl Winograd {
     /// Cuts the work of a batch into strips of at most `most` tiles over all their slices where a row
     /// of tiles allows it.
     fn strips(&self, batch: usize, most: usize) -> Vec<Strip> {
+        self.strips_of(batch, most, 0..self.output.shape[0])
+    }
+
+    /// As [`Winograd::strips`], of some output slices.
+    fn strips_of(&self, batch: usize, most: usize, times: Range<usize>) -> Vec<Strip> {
         let [rows, columns] = self.grid();
-        if rows * columns * self.output.shape[0] == 0 {
+        if rows * columns * times.len() == 0 {
             return Vec::new();
         }
         let overlap = self.taps - 1;
-        let slices = if most / columns >= self.input.shape[0].max(self.output.shape[0]) {
-            self.output.shape[0]
+        let inputs = self.input.shape[0].min(times.len() + overlap);
+        let slices = if most / columns >= inputs.max(times.len()) {
+            times.len()
         } else {
-            (most / columns).saturating_sub(overlap).clamp(1, self.output.shape[0])
+            (most / columns).saturating_sub(overlap).clamp(1, times.len())
         };
         let mut strips = Vec::new();
-        for (t, len) in even_pieces(self.output.shape[0], slices) {
+        for (t, len) in even_pieces(times.len(), slices) {
+            let t = times.start + t;
             let inputs = (len + overlap).min(self.input.shape[0].max(len));
             let in_strip = (most / (columns * inputs)).max(1);
             for (row, count) in even_pieces(batch * rows, in_strip) {

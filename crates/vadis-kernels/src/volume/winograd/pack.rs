@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use crate::tile::{Isa, LANES};
 
 use super::transform::{Axis, Weight, WeightTransposed, both_axes};
-use super::vector::{Kernel, Vector, dispatch, read, write};
 use super::{TileSize, Winograd};
+use crate::vector::{Kernel, Vector, dispatch, read, write};
 
 /// Output channels of a full panel of weights.
 pub(super) const PANEL: usize = 2 * LANES;

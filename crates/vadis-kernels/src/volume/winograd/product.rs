@@ -8,7 +8,7 @@
 
 use crate::tile::{LANES, Run};
 
-use super::vector::{Kernel, Vector};
+use crate::vector::{Kernel, Vector};
 
 /// Lines of what comes next that are asked for after each block of terms.
 const NEXT_LINES: usize = 8;

@@ -10,8 +10,8 @@ use super::pack::PANEL;
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, RowOf, ToPixels, ToPoints};
 use super::transform::{Axis, Input, Output};
-use super::vector::dispatch;
 use super::{Strip, Winograd, point_pitch, tile_rows};
+use crate::vector::dispatch;
 
 /// Most products in one chain of sums.
 const RUN: usize = 256;
@@ -94,7 +94,7 @@ impl<'a> StripWork<'a> {
         for t in self.slices.clone() {
             for block in 0..input.blocks() {
                 let to_points = ToPoints::<Input, N, N> {
-                    planes: Planes::new(input, self.operands.input, [block, t]),
+                    planes: Planes::new(input, self.operands.input, [block, self.operands.slices.from[t]]),
                     places: &self.places[group.tiles.clone()],
                     shift: -1,
                     points: &mut points[start..],
@@ -203,6 +203,8 @@ impl<'a> StripWork<'a> {
         let blocks = self.plan.blocks_of(&task.panels);
         let own = block - blocks.start;
         let time = t - self.times.start;
+        let slots = self.operands.slices.to;
+        let place = self.times.clone().filter(|&other| slots[other] < slots[t]).count();
         let lane = (block - self.plan.blocks_of(&layout.panels).start) * LANES;
         let finish = self.operands.epilogue.of_block(output.channels, block);
         let sums = task.sums.get_mut(own * 2 * LANES..(own + 1) * 2 * LANES);
@@ -215,7 +217,7 @@ impl<'a> StripWork<'a> {
             rows: &mut task.rows,
             row_of: RowOf {
                 clip_pitch: blocks.len() * self.times.len(),
-                start: own * self.times.len() + time,
+                start: own * self.times.len() + place,
                 row_pitch: output.row_pitch(),
             },
             size: [output.shape[1], output.shape[2]],

@@ -10,7 +10,7 @@ use crate::tile::LANES;
 use crate::volume::blocked::Blocked;
 
 use super::transform::{Axis, Output, both_axes};
-use super::vector::{Kernel, Vector, read, write};
+use crate::vector::{Kernel, Vector, read, write};
 
 /// Where a tile lies: its clip, and its first output pixel.
 #[derive(Clone, Copy, Debug, PartialEq)]

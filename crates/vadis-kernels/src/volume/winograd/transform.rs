@@ -10,7 +10,7 @@
 //! makes the largest error a quarter, and all entries of Aᵀ and Bᵀ are exact in 32 bits.
 #![allow(unsafe_code)]
 
-use super::vector::Vector;
+use crate::vector::Vector;
 
 /// A linear map of `N` values of one axis to `M`; the sizes tell F(2×2) and F(4×4) apart.
 ///

@@ -8,13 +8,41 @@ use crate::tile::{Isa, LANES};
 /// # Safety
 /// The methods may be called only where the instruction set is enabled: in [`Kernel::run`]. `load`
 /// reads and `store` writes 16 floats.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     /// Most rows of a register tile that is one, two or three vectors wide; 0 where none is.
     const ROWS: [usize; 3];
 
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn splat(value: f32) -> Self;
+    /// The first `lanes` ≤ 16 floats, zeros after them.
+    ///
+    /// # Safety
+    /// So many floats can be read.
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, lanes: usize) -> Self {
+        let mut values = [0.0; LANES];
+        // SAFETY: the caller vouches for `lanes` ≤ 16 readable floats, and for the set.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), lanes);
+            Self::load(values.as_ptr())
+        }
+    }
+    /// Writes the first `lanes` ≤ 16 floats.
+    ///
+    /// # Safety
+    /// So many floats can be written.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, lanes: usize) {
+        let mut values = [0.0; LANES];
+        // SAFETY: the caller vouches for `lanes` ≤ 16 writable floats, and for the set.
+        unsafe {
+            self.store(values.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, lanes);
+        }
+    }
+    /// max(self, 0), where NaN stays NaN.
+    unsafe fn relu(self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn sub(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
@@ -33,7 +61,7 @@ pub(super) trait Vector: Copy {
 /// # Panics
 /// If there are fewer.
 #[inline(always)]
-pub(super) unsafe fn read<V: Vector>(from: &[f32]) -> V {
+pub(crate) unsafe fn read<V: Vector>(from: &[f32]) -> V {
     let from = &from[..LANES];
     // SAFETY: the slice has 16 floats; the instruction set is the caller's.
     unsafe { V::load(from.as_ptr()) }
@@ -47,14 +75,14 @@ pub(super) unsafe fn read<V: Vector>(from: &[f32]) -> V {
 /// # Panics
 /// If there are fewer.
 #[inline(always)]
-pub(super) unsafe fn write<V: Vector>(value: V, to: &mut [f32]) {
+pub(crate) unsafe fn write<V: Vector>(value: V, to: &mut [f32]) {
     let to = &mut to[..LANES];
     // SAFETY: the slice has 16 floats; the instruction set is the caller's.
     unsafe { value.store(to.as_mut_ptr()) }
 }
 
 /// Code that is compiled once for each instruction set.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// # Safety
     /// The instruction set of `V` must be enabled. Implementations are `#[inline(always)]`, so that
     /// they are compiled with the features of the function that [`dispatch`] chose.
@@ -66,7 +94,7 @@ pub(super) trait Kernel {
 /// # Panics
 /// If the machine lacks the set.
 #[inline]
-pub(super) fn dispatch(isa: Isa, kernel: impl Kernel) {
+pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
     assert!(isa.is_available(), "{isa:?} is not on this machine");
     // SAFETY: the machine has the set.
     unsafe {
@@ -81,7 +109,7 @@ pub(super) fn dispatch(isa: Isa, kernel: impl Kernel) {
 }
 
 #[derive(Clone, Copy)]
-struct Scalars([f32; LANES]);
+pub(crate) struct Scalars([f32; LANES]);
 
 impl Scalars {
     #[inline(always)]
@@ -111,6 +139,12 @@ impl Vector for Scalars {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; LANES])
+    }
+
+    #[inline(always)]
+    unsafe fn relu(mut self) -> Self {
+        self.0.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
+        self
     }
 
     #[inline(always)]
@@ -149,10 +183,16 @@ impl Vector for Scalars {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::*;
 
     use super::{Kernel, Vector};
+
+    /// A mask of the first `lanes` ≤ 16 lanes.
+    #[inline(always)]
+    fn first(lanes: usize) -> __mmask16 {
+        ((1u32 << lanes) - 1) as __mmask16
+    }
 
     impl Vector for __m512 {
         const ROWS: [usize; 3] = [14, 14, 8];
@@ -173,6 +213,24 @@ mod x86 {
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller's.
             unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, lanes: usize) -> Self {
+            // SAFETY: the caller's; lanes without a mask bit are not read.
+            unsafe { _mm512_maskz_loadu_ps(first(lanes), from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, lanes: usize) {
+            // SAFETY: the caller's; lanes without a mask bit are not written.
+            unsafe { _mm512_mask_storeu_ps(to, first(lanes), self) }
+        }
+
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: the caller's. Of a NaN and a number the second argument is taken.
+            unsafe { _mm512_max_ps(_mm512_setzero_ps(), self) }
         }
 
         #[inline(always)]
@@ -213,7 +271,7 @@ mod x86 {
     }
 
     #[derive(Clone, Copy)]
-    struct Pair(__m256, __m256);
+    pub(crate) struct Pair(__m256, __m256);
 
     impl Vector for Pair {
         const ROWS: [usize; 3] = [6, 0, 0];
@@ -237,6 +295,15 @@ mod x86 {
         unsafe fn splat(value: f32) -> Self {
             // SAFETY: the caller's.
             unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+        }
+
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // SAFETY: the caller's. Of a NaN and a number the second argument is taken.
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+            }
         }
 
         #[inline(always)]
@@ -279,7 +346,7 @@ mod x86 {
     /// # Safety
     /// The machine must have AVX-512F.
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn avx512(kernel: impl Kernel) {
+    pub(crate) unsafe fn avx512(kernel: impl Kernel) {
         // SAFETY: the set is enabled.
         unsafe { kernel.run::<__m512>() }
     }
@@ -287,7 +354,7 @@ mod x86 {
     /// # Safety
     /// The machine must have AVX2 and FMA.
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2(kernel: impl Kernel) {
+    pub(crate) unsafe fn avx2(kernel: impl Kernel) {
         // SAFETY: the set is enabled.
         unsafe { kernel.run::<Pair>() }
     }

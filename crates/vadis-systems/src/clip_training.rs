@@ -1,0 +1,317 @@
+//! The training loop of clip-based systems: shuffled clips, a schedule, an early look at held-out clips, checkpoints
+//! from which it goes on to the same bits.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use vadis_nn::schedule::{Rates, Schedule, Span};
+use vadis_nn::weights::WeightFile;
+
+use crate::clips::{Parts, Run, clip_starts, read_clips, shuffled};
+use crate::model_file::metadata;
+use crate::session::CHECKPOINT_EVERY_S;
+use crate::{FrameStore, LogRow, Progress, Session, SystemError};
+
+/// Early looks in one training.
+const LOOKS: u64 = 40;
+/// Steps between two at least.
+const LOOK_EVERY: u64 = 10;
+/// Held-out clips of an early look.
+const LOOK_CLIPS: usize = 6;
+
+/// Name and value of each logged term.
+pub(crate) type Terms = Vec<(String, f64)>;
+
+/// How long and how fast a system learns.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    /// Frames of a clip.
+    pub(crate) length: usize,
+    /// Frames between the beginnings of training clips.
+    pub(crate) stride: usize,
+    /// Clips a step.
+    pub(crate) batch: usize,
+    /// Passes over the clips.
+    pub(crate) epochs: usize,
+    /// Least steps, however short the footage.
+    pub(crate) min_steps: usize,
+    /// Most steps, however long the footage; 0 for no limit.
+    pub(crate) max_steps: usize,
+    /// Full learning rate.
+    pub(crate) rate: f64,
+    /// How it goes.
+    pub(crate) schedule: Schedule,
+    /// What a checkpoint must agree with.
+    pub(crate) identity: String,
+    /// The log of what was learnt before, by another learner of the same training.
+    pub(crate) earlier: Vec<LogRow>,
+}
+
+/// What learns.
+pub(crate) trait ClipLearner {
+    /// Its key.
+    fn system(&self) -> &'static str;
+    /// A frame as `[channels, height, width]` for the network.
+    fn planes(&self, frame: &[u8]) -> Vec<f32>;
+    /// One optimiser step at `rate` on `batch` clips `[batch, channels, length, height, width]`. The first term is
+    /// the loss.
+    ///
+    /// # Errors
+    /// If the network does not take the clips.
+    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError>;
+    /// The loss of clips that are not learnt from.
+    ///
+    /// # Errors
+    /// If the network does not take the clips.
+    fn look(&self, clips: Vec<f32>, batch: usize) -> Result<f64, SystemError>;
+    /// All that changes from step to step.
+    ///
+    /// # Errors
+    /// If the device does not give the weights.
+    fn state(&self) -> Result<WeightFile, SystemError>;
+    /// Takes up a state after `steps` steps.
+    ///
+    /// # Errors
+    /// If it is not one of this learner.
+    fn restore(&mut self, state: WeightFile, steps: u64) -> Result<(), SystemError>;
+}
+
+/// A checkpoint's metadata; the arrays lie beside it.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    identity: String,
+    step: u64,
+    seconds: f64,
+    log: Vec<LogRow>,
+    #[serde(default)]
+    earlier: Vec<LogRow>,
+}
+
+/// Whether the session goes on with a checkpoint of this identity.
+///
+/// # Errors
+/// If there is a file that is no checkpoint.
+pub(crate) fn goes_on_with(identity: &str, session: &Session<'_>) -> Result<bool, SystemError> {
+    let Some(path) = session.checkpoint.as_ref().filter(|p| session.resume && p.exists()) else {
+        return Ok(false);
+    };
+    let head: Result<Head, _> = serde_json::from_str(metadata(&WeightFile::load(path)?, "checkpoint")?);
+    Ok(head.is_ok_and(|head| head.identity == identity))
+}
+
+/// Trains `learner` on the clips of `parts.train` as the session says, and leaves the log in the session.
+pub(crate) fn train_on_clips<L: ClipLearner>(
+    learner: &mut L,
+    course: &Course,
+    footage: &FrameStore,
+    parts: &Parts,
+    session: &mut Session<'_>,
+) -> Result<(), SystemError> {
+    let starts = clip_starts(&parts.train, course.length, course.stride);
+    if starts.is_empty() {
+        // Of all stretches without a gap the longest is too short.
+        let (got, needed) = (parts.train.iter().map(Run::len).max().unwrap_or(0), course.length);
+        return Err(SystemError::TooFewFrames { got, needed, system: learner.system() });
+    }
+    let held_out = clip_starts(&parts.held_out, course.length, course.length);
+    let held_out = crate::frames::spread(&held_out, LOOK_CLIPS);
+    let batch = course.batch.min(starts.len());
+    let span = span(course, starts.len());
+    let rates = course.schedule.rates(course.rate, span);
+    let earlier = course.earlier.clone();
+    let mut training = Training {
+        learner,
+        course,
+        footage,
+        starts,
+        held_out,
+        batch,
+        span,
+        rates,
+        step: 0,
+        log: Vec::new(),
+        earlier,
+    };
+    let result = training.run(session);
+    session.log = joined(training.earlier, training.log);
+    result
+}
+
+/// Two logs with the columns of both; what is not learnt keeps its last value, and is 0 before it has one.
+fn joined(earlier: Vec<LogRow>, later: Vec<LogRow>) -> Vec<LogRow> {
+    let Some(last) = earlier.last().cloned() else { return later };
+    let mut terms: Terms = Vec::new();
+    for (name, _) in last.terms.iter().chain(later.first().iter().flat_map(|row| &row.terms)) {
+        if terms.iter().all(|(known, _)| known != name) {
+            terms.push((name.clone(), 0.0));
+        }
+    }
+    let offset = |mut row: LogRow| {
+        (row.step, row.epoch, row.seconds) =
+            (row.step + last.step, row.epoch + last.epoch, row.seconds + last.seconds);
+        row
+    };
+    let rows = earlier.into_iter().chain(later.into_iter().map(offset));
+    rows.map(|row| {
+        for (name, value) in row.terms {
+            terms.iter_mut().filter(|(known, _)| *known == name).for_each(|term| term.1 = value);
+        }
+        LogRow { terms: terms.clone(), ..row }
+    })
+    .collect()
+}
+
+fn span(course: &Course, clips: usize) -> Span {
+    let steps_per_epoch = ((clips / course.batch) as u64).max(1);
+    let mut steps = (steps_per_epoch * course.epochs as u64).max(course.min_steps as u64);
+    if course.max_steps > 0 {
+        steps = steps.min(course.max_steps as u64);
+    }
+    Span { steps, steps_per_epoch }
+}
+
+struct Training<'a, L> {
+    learner: &'a mut L,
+    course: &'a Course,
+    footage: &'a FrameStore,
+    /// First places of the clips.
+    starts: Vec<usize>,
+    held_out: Vec<usize>,
+    batch: usize,
+    span: Span,
+    rates: Rates,
+    step: u64,
+    log: Vec<LogRow>,
+    earlier: Vec<LogRow>,
+}
+
+impl<L: ClipLearner> Training<'_, L> {
+    fn run(&mut self, session: &mut Session<'_>) -> Result<(), SystemError> {
+        let mut earlier_s = 0.0;
+        if session.resume {
+            earlier_s = self.resume(session)?;
+        }
+        let (began, mut saved) = (Instant::now(), Instant::now());
+        let seconds = || earlier_s + began.elapsed().as_secs_f64();
+        let mut order = (u64::MAX, Vec::new());
+        while self.step < self.span.steps {
+            if session.interrupted() {
+                self.save(seconds(), session)?;
+                let checkpoint = session.checkpoint.clone().unwrap_or_default();
+                return Err(SystemError::Interrupted { step: self.step, checkpoint });
+            }
+            let epoch = self.step / self.span.steps_per_epoch;
+            if order.0 != epoch {
+                order = (epoch, shuffled(&self.starts, session.seed, epoch));
+            }
+            let from = (self.step % self.span.steps_per_epoch) as usize * self.batch;
+            let terms = self.one_step(&order.1[from..from + self.batch])?;
+            self.record(terms, seconds(), session);
+            if saved.elapsed().as_secs_f64() > CHECKPOINT_EVERY_S {
+                self.save(seconds(), session)?;
+                saved = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn one_step(&mut self, starts: &[usize]) -> Result<Terms, SystemError> {
+        let rate = self.rates.rate(self.step);
+        let clips = self.read(starts)?;
+        let mut terms = self.learner.step(clips, starts.len(), rate)?;
+        if terms.iter().any(|(_, value)| !value.is_finite()) {
+            return Err(SystemError::Diverged { step: self.step, what: "the loss" });
+        }
+        self.step += 1;
+        terms.push(("rate".to_owned(), rate));
+        if let Some(loss) = self.held_out_loss()? {
+            terms.push(("held_out".to_owned(), loss));
+        }
+        Ok(terms)
+    }
+
+    /// The loss of held-out clips as it was when they were last looked at; none where none are held out.
+    fn held_out_loss(&self) -> Result<Option<f64>, SystemError> {
+        if self.held_out.is_empty() {
+            return Ok(None);
+        }
+        let every = (self.span.steps / LOOKS).max(LOOK_EVERY);
+        let before = self.log.last().and_then(|row| row.terms.iter().find(|(name, _)| name == "held_out"));
+        match before {
+            Some((_, loss)) if !self.step.is_multiple_of(every) && self.step < self.span.steps => {
+                Ok(Some(*loss))
+            }
+            _ => {
+                let clips = self.read(&self.held_out)?;
+                self.learner.look(clips, self.held_out.len()).map(Some)
+            }
+        }
+    }
+
+    fn read(&self, starts: &[usize]) -> Result<Vec<f32>, SystemError> {
+        read_clips(self.footage, starts, self.course.length, |frame| self.learner.planes(frame))
+    }
+
+    fn record(&mut self, terms: Terms, seconds: f64, session: &mut Session<'_>) {
+        let shown = |wanted: &str| terms.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value);
+        let mut note = format!("loss {:.4}", terms[0].1);
+        if let Some(loss) = shown("held_out") {
+            note += &format!(" · held-out {loss:.4}");
+        }
+        let epoch = self.step as f64 / self.span.steps_per_epoch as f64;
+        self.log.push(LogRow { step: self.step, epoch, seconds, terms });
+        (session.progress)(Progress { stage: "training", done: self.step, total: self.span.steps, note });
+    }
+
+    fn save(&self, seconds: f64, session: &Session<'_>) -> Result<(), SystemError> {
+        let Some(path) = &session.checkpoint else { return Ok(()) };
+        let mut file = self.learner.state()?;
+        let identity = self.course.identity.clone();
+        let (log, earlier) = (self.log.clone(), self.earlier.clone());
+        let head = Head { identity, step: self.step, seconds, log, earlier };
+        file.metadata.insert("checkpoint".to_owned(), serde_json::to_string(&head).unwrap_or_default());
+        Ok(file.save(path)?)
+    }
+
+    /// Takes up the session's checkpoint, if there is one. Returns the seconds of the earlier sessions.
+    fn resume(&mut self, session: &mut Session<'_>) -> Result<f64, SystemError> {
+        let Some(path) = session.checkpoint.clone().filter(|p| p.exists()) else { return Ok(0.0) };
+        let refuse = |reason: String| SystemError::Checkpoint { path: path.clone(), reason };
+        let file = WeightFile::load(&path)?;
+        let head: Head =
+            serde_json::from_str(metadata(&file, "checkpoint")?).map_err(|e| refuse(e.to_string()))?;
+        if head.identity != self.course.identity {
+            return Err(refuse("it was made with other settings, another seed or other footage".to_owned()));
+        }
+        self.learner.restore(file, head.step).map_err(|e| refuse(e.to_string()))?;
+        (self.step, self.log, self.earlier) = (head.step, head.log, head.earlier);
+        session.notes.push(format!("training was resumed at step {}", self.step));
+        Ok(head.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_of_two_learners_have_the_columns_of_both() {
+        let row = |step: u64, terms: &[(&str, f64)]| LogRow {
+            step,
+            epoch: step as f64,
+            seconds: 2.0 * step as f64,
+            terms: terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
+        let got = joined(
+            vec![row(1, &[("loss", 3.0), ("a", 1.0)]), row(2, &[("loss", 2.0), ("a", 0.5)])],
+            vec![row(1, &[("loss", 9.0), ("b", 4.0)])],
+        );
+        let wanted = [
+            row(1, &[("loss", 3.0), ("a", 1.0), ("b", 0.0)]),
+            row(2, &[("loss", 2.0), ("a", 0.5), ("b", 0.0)]),
+            row(3, &[("loss", 9.0), ("a", 0.5), ("b", 4.0)]),
+        ];
+        assert_eq!(got, wanted);
+        assert_eq!(joined(Vec::new(), vec![row(1, &[("b", 1.0)])]), [row(1, &[("b", 1.0)])]);
+    }
+}

@@ -1,0 +1,242 @@
+//! The flows over the pooled features of both paths: how unlikely an appearance, how unlikely a motion (Eq. 13).
+
+use burn::tensor::Device;
+use rand::Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use vadis_kernels::volume::Scratch;
+use vadis_nn::NnError;
+use vadis_nn::networks::{FrozenGlow, FrozenItaeFeatures, Glow, GlowConfig, Itae as Network};
+use vadis_nn::segment::{NamedTensor, StateDict, by_part, under};
+use vadis_nn::weights::WeightFile;
+
+use super::maps::{DYNAMIC, Maps, SHRINK, STATIC, Scales};
+use crate::{InputFormat, Preset, SystemError};
+
+/// The flows' names in a weight file.
+pub(super) const PARTS: [&str; 2] = ["static_flow", "dynamic_flow"];
+
+/// The settings of `itae-nf` beside those of the autoencoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowConfig {
+    /// K, steps of a level (paper: 32).
+    pub flow_steps: usize,
+    /// L, levels (paper: 1 for Ped2, 3 elsewhere).
+    pub flow_levels: usize,
+    /// F, hidden channels of the couplings (paper: 512).
+    pub flow_hidden: usize,
+    /// Feature frames of each path a step (paper: 8 for Ped2 and ShanghaiTech, 5 for Avenue).
+    pub flow_batch: usize,
+    /// Clips a step, out of which those are taken (ours).
+    pub flow_clips: usize,
+    /// Passes over the training clips (ours: the paper does not say).
+    pub flow_epochs: usize,
+    /// Most optimiser steps in all; 0 for no limit (ours).
+    pub flow_max_steps: usize,
+    /// Adam's full learning rate (paper: 5e-4 for Ped2 and Avenue, 1e-4 for ShanghaiTech), on the autoencoder's schedule.
+    pub flow_rate: f64,
+}
+
+impl FlowConfig {
+    /// The settings of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        let paper = Self {
+            flow_steps: 32,
+            flow_levels: 1,
+            flow_hidden: 512,
+            flow_batch: 8,
+            flow_clips: 2,
+            flow_epochs: 20,
+            flow_max_steps: 0,
+            flow_rate: 5e-4,
+        };
+        match preset {
+            Preset::Paper => paper,
+            // A start, to be tuned on the validation set: about 0.3 GFLOP a feature frame.
+            Preset::Cpu => Self {
+                flow_steps: 16,
+                flow_hidden: 128,
+                flow_batch: 16,
+                flow_clips: 4,
+                flow_max_steps: 800,
+                ..paper
+            },
+            Preset::Tiny => Self {
+                flow_steps: 2,
+                flow_hidden: 8,
+                flow_epochs: 1,
+                flow_max_steps: 6,
+                flow_rate: 1e-3,
+                ..paper
+            },
+        }
+    }
+
+    /// # Errors
+    /// [`SystemError::Setting`] for a value out of its range.
+    pub(super) fn check(&self) -> Result<(), SystemError> {
+        let counts = [
+            ("flow_steps", self.flow_steps, 256),
+            ("flow_levels", self.flow_levels, 4),
+            ("flow_hidden", self.flow_hidden, 2048),
+            ("flow_batch", self.flow_batch, 1024),
+            ("flow_clips", self.flow_clips, 256),
+            ("flow_epochs", self.flow_epochs, usize::MAX),
+        ];
+        for (key, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                let reason = format!("must be from 1 to {most}");
+                return Err(SystemError::Setting { key: key.to_owned(), reason });
+            }
+        }
+        if !(self.flow_rate.is_finite() && self.flow_rate > 0.0) {
+            let (key, reason) = ("flow_rate".to_owned(), "must be a positive number".to_owned());
+            return Err(SystemError::Setting { key, reason });
+        }
+        Ok(())
+    }
+
+    /// The flows of both paths for frames of `format`.
+    fn networks(&self, format: InputFormat) -> [GlowConfig; 2] {
+        let size = [format.height / SHRINK, format.width / SHRINK];
+        [STATIC, DYNAMIC].map(|channels| GlowConfig {
+            steps: self.flow_steps,
+            hidden: self.flow_hidden,
+            ..GlowConfig::new(channels, size, self.flow_levels)
+        })
+    }
+
+    /// Untrained flows.
+    pub(super) fn init(
+        &self,
+        format: InputFormat,
+        device: &Device,
+        rng: &mut impl Rng,
+    ) -> Result<[Glow; 2], SystemError> {
+        let [appearance, motion] = self.networks(format);
+        Ok([appearance.init(device, rng)?, motion.init(device, rng)?])
+    }
+
+    /// Fewer values than this no file of such flows has: at least eight channels a level, and of each step a
+    /// coupling's three convolutions, 9·4·F, F² and 9·8·F.
+    pub(super) fn least_values(&self) -> usize {
+        let step = self.flow_hidden * (self.flow_hidden + 108);
+        2usize.saturating_mul(self.flow_steps).saturating_mul(self.flow_levels).saturating_mul(step)
+    }
+}
+
+/// The autoencoder's features and the maps of them.
+#[derive(Debug)]
+pub(super) struct Eyes {
+    features: FrozenItaeFeatures,
+    format: InputFormat,
+}
+
+impl Eyes {
+    pub(super) fn new(network: &Network, format: InputFormat) -> Result<Self, SystemError> {
+        Ok(Self { features: network.frozen_with_features()?, format })
+    }
+
+    /// The clip rebuilt, and its maps, not standardised.
+    pub(super) fn look(&self, clip: &[f32], scratch: &mut Scratch) -> Result<(Vec<f32>, Maps), SystemError> {
+        let values = self.features.run(clip, 1, scratch)?;
+        let (&[appearance, motion], [a, m, rebuilt]) = (self.features.shapes(), values.as_slice()) else {
+            return Err(NnError::Tensor("the network has not two paths".to_owned()).into());
+        };
+        let maps = Maps::of(clip, self.format, [a, m], [appearance, motion]);
+        Ok((rebuilt.clone(), maps))
+    }
+
+    /// Values of a map.
+    pub(super) fn plane(&self) -> usize {
+        (self.format.width / SHRINK) * (self.format.height / SHRINK)
+    }
+}
+
+/// Trained flows.
+#[derive(Debug)]
+pub(super) struct Flows {
+    pub(super) config: FlowConfig,
+    eyes: Eyes,
+    scales: Scales,
+    flows: [FrozenGlow; 2],
+    state: Vec<NamedTensor>,
+}
+
+/// What the flows say of a clip: negative log-likelihoods in nats per dimension.
+pub(super) struct Unlikely {
+    /// The clip rebuilt.
+    pub(super) rebuilt: Vec<f32>,
+    /// Of each frame that the static path sees.
+    pub(super) appearance: Vec<f32>,
+    /// Of each frame.
+    pub(super) motion: Vec<f32>,
+}
+
+impl Flows {
+    pub(super) fn new(
+        config: FlowConfig,
+        network: &Network,
+        flows: &[Glow; 2],
+        scales: Scales,
+        format: InputFormat,
+    ) -> Result<Self, SystemError> {
+        let mut state: Vec<NamedTensor> =
+            PARTS.iter().zip(flows).flat_map(|(part, f)| under(part, f)).collect();
+        state.push(scales.named());
+        let frozen = [flows[0].frozen()?, flows[1].frozen()?];
+        Ok(Self { config, eyes: Eyes::new(network, format)?, scales, flows: frozen, state })
+    }
+
+    /// The flows of a model file, taken out of it; the autoencoder's weights are left.
+    pub(super) fn take(
+        config: &FlowConfig,
+        file: &mut WeightFile,
+        format: InputFormat,
+    ) -> Result<([Glow; 2], Scales), SystemError> {
+        let scales = Scales::take(file)?;
+        let flows = take_state(file);
+        let there: usize = flows.iter().map(|tensor| tensor.values.len()).sum();
+        if there < config.least_values() {
+            let reason = format!("its flows have {there} weights, fewer than its settings ask for");
+            return Err(SystemError::Model { reason });
+        }
+        let empty = config.init(format, &Device::default(), &mut ChaCha8Rng::seed_from_u64(0))?;
+        Ok((load(empty, flows)?, scales))
+    }
+
+    /// Their weights under their names.
+    pub(super) fn state(&self) -> &[NamedTensor] {
+        &self.state
+    }
+
+    pub(super) fn judge(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Unlikely, SystemError> {
+        let (rebuilt, mut maps) = self.eyes.look(clip, scratch)?;
+        let plane = self.eyes.plane();
+        maps.standardise(&self.scales, plane);
+        let Maps { appearance, motion } = maps;
+        let frames = [appearance.len() / (STATIC * plane), motion.len() / (DYNAMIC * plane)];
+        let appearance = self.flows[0].nll(&appearance, frames[0])?;
+        Ok(Unlikely { rebuilt, appearance, motion: self.flows[1].nll(&motion, frames[1])? })
+    }
+}
+
+/// Takes the arrays of the flows out of a file.
+pub(super) fn take_state(file: &mut WeightFile) -> Vec<NamedTensor> {
+    let ours = |name: &String| PARTS.iter().any(|part| name.starts_with(&format!("{part}.")));
+    let names: Vec<String> = file.tensors.keys().filter(|name| ours(name)).cloned().collect();
+    let take = |name: String| {
+        let (shape, values) = file.tensors.remove(&name)?;
+        Some(NamedTensor { name, shape, values })
+    };
+    names.into_iter().filter_map(take).collect()
+}
+
+/// Flows with the given values.
+pub(super) fn load(flows: [Glow; 2], state: Vec<NamedTensor>) -> Result<[Glow; 2], SystemError> {
+    let [appearance, motion] = flows;
+    let [a, m] = by_part(PARTS, state).map_err(NnError::from)?;
+    let appearance = appearance.load_state_dict(a).map_err(NnError::from)?;
+    Ok([appearance, motion.load_state_dict(m).map_err(NnError::from)?])
+}

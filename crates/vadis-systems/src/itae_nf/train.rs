@@ -1,0 +1,256 @@
+//! Training: squared error + (1 − MS-SSIM) + gradient loss of the rebuilt clip, Adam, cosine annealing.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use vadis_kernels::volume::Scratch;
+use vadis_nn::loss::FrameLoss;
+use vadis_nn::networks::Itae as Network;
+use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
+use vadis_nn::segment::{NamedTensor, StateDict};
+use vadis_nn::weights::WeightFile;
+use vadis_nn::{NnError, tensor_values};
+
+use super::flow::Flows;
+use super::flow_train::FlowLearner;
+use super::score::{ItaeModel, to_planes};
+use super::{FlowConfig, ItaeConfig, Settings, Variant};
+use crate::clip_training::{ClipLearner, Course, Terms, goes_on_with, train_on_clips};
+use crate::clips::{Parts, clip_starts, thinned};
+use crate::frames::{counts_of, observe_runs};
+use crate::session::identity;
+use crate::{FrameStore, InputFormat, Session, SystemError};
+
+/// Pixels of the network lie in [−1, 1] (ours).
+const RANGE: f32 = 2.0;
+/// The optimiser's state in a checkpoint.
+const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
+
+/// Trains on `footage` as the session says: the autoencoder, then the flows over its features.
+pub(super) fn train(
+    variant: Variant,
+    settings: &Settings,
+    footage: &FrameStore,
+    session: &mut Session<'_>,
+) -> Result<ItaeModel, SystemError> {
+    let config = &settings.itae;
+    let parts = Parts::of(footage.frames(), config.holdout, config.clip);
+    let format = footage.format();
+    let counts = counts_of(format, session.ignore.as_ref());
+    let identity = format!("{} {}", variant.key(), identity(&settings.value(), footage, session)?);
+    let (network, flows) = match &settings.flow {
+        None => {
+            let course = course(config, identity);
+            (autoencoder(variant, config, &course, (footage, &parts), &counts, session)?, None)
+        }
+        Some(flow) => {
+            let (network, flows) =
+                with_flows((config, flow), &identity, (footage, &parts), &counts, session)?;
+            (network, Some(flows))
+        }
+    };
+    let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts)?;
+    if let Some(flows) = flows {
+        model = model.with_flows(flows);
+    }
+    calibrate(&mut model, config, footage, &parts, session)?;
+    Ok(model)
+}
+
+/// Takes the score statistics on held-out footage.
+fn calibrate(
+    model: &mut ItaeModel,
+    config: &ItaeConfig,
+    footage: &FrameStore,
+    parts: &Parts,
+    session: &mut Session<'_>,
+) -> Result<(), SystemError> {
+    let (runs, kind) = match parts.held_out.is_empty() {
+        true => (&parts.train, "training"),
+        false => (&parts.held_out, "held-out"),
+    };
+    if kind == "training" {
+        session.notes.push(
+            "no footage is held out: score statistics are those of footage that was learnt, and too low"
+                .to_owned(),
+        );
+    }
+    let runs = thinned(runs, config.clip, config.calibration_frames);
+    let mut seen = observe_runs(model, footage, &runs, session)?;
+    model.set_statistics(seen.statistics(kind));
+    // Only now the indicators can be set against one another.
+    seen.retell(|indicators| model.retold(indicators));
+    model.set_statistics(seen.statistics(kind));
+    Ok(())
+}
+
+fn course(config: &ItaeConfig, identity: String) -> Course {
+    Course {
+        length: config.clip,
+        stride: config.train_stride,
+        batch: config.batch,
+        epochs: config.epochs,
+        min_steps: config.min_steps,
+        max_steps: config.max_steps,
+        rate: config.rate,
+        schedule: config.schedule,
+        identity,
+        earlier: Vec::new(),
+    }
+}
+
+/// Trains the autoencoder.
+fn autoencoder(
+    variant: Variant,
+    config: &ItaeConfig,
+    course: &Course,
+    (footage, parts): (&FrameStore, &Parts),
+    counts: &[f32],
+    session: &mut Session<'_>,
+) -> Result<Network, SystemError> {
+    let mut learner = AutoencoderLearner::new(variant, config, footage.format(), counts.to_vec(), session)?;
+    train_on_clips(&mut learner, course, footage, parts, session)?;
+    Ok(learner.network)
+}
+
+/// Trains the autoencoder and then the flows. Either can be interrupted and taken up: the checkpoint of the flows holds
+/// the autoencoder.
+fn with_flows(
+    (config, flow): (&ItaeConfig, &FlowConfig),
+    identity: &str,
+    (footage, parts): (&FrameStore, &Parts),
+    counts: &[f32],
+    session: &mut Session<'_>,
+) -> Result<(Network, Flows), SystemError> {
+    let (variant, format) = (Variant::WithFlows, footage.format());
+    let mut course = Course {
+        batch: flow.flow_clips,
+        epochs: flow.flow_epochs,
+        min_steps: 1,
+        max_steps: flow.flow_max_steps,
+        rate: flow.flow_rate,
+        ..self::course(config, format!("flows of {identity}"))
+    };
+    let taken_up = goes_on_with(&course.identity, session)?;
+    let network = if taken_up {
+        let mut rng = ChaCha8Rng::seed_from_u64(session.seed);
+        variant.network(config, format).init(&session.device, &mut rng)?
+    } else {
+        let first = self::course(config, format!("autoencoder of {identity}"));
+        let network = autoencoder(variant, config, &first, (footage, parts), counts, session)?;
+        // What follows must not look for the autoencoder's checkpoint.
+        session.resume = false;
+        course.earlier = std::mem::take(&mut session.log);
+        network.valid()
+    };
+    let from = (session.seed, &session.device);
+    let mut learner = FlowLearner::new(flow, config.clip, format, counts.to_vec(), network, from)?;
+    if !taken_up {
+        learner.prepare(footage, &clip_starts(&parts.train, config.clip, config.train_stride))?;
+    }
+    train_on_clips(&mut learner, &course, footage, parts, session)?;
+    let FlowLearner { autoencoder, scales, flows, .. } = learner;
+    let flows = Flows::new(flow.clone(), &autoencoder, &flows, scales, format)?;
+    Ok((autoencoder, flows))
+}
+
+/// The autoencoder while it learns.
+struct AutoencoderLearner {
+    variant: Variant,
+    format: InputFormat,
+    clip: usize,
+    counts: Vec<f32>,
+    loss: FrameLoss,
+    network: Network,
+    moments: OptimiserState,
+    device: Device,
+}
+
+impl AutoencoderLearner {
+    fn new(
+        variant: Variant,
+        config: &ItaeConfig,
+        format: InputFormat,
+        counts: Vec<f32>,
+        session: &Session<'_>,
+    ) -> Result<Self, SystemError> {
+        let ItaeConfig { squared, ms_ssim, gradient, .. } = *config;
+        let mut rng = ChaCha8Rng::seed_from_u64(session.seed);
+        let device = session.device.clone();
+        let network = variant.network(config, format).init(&device.clone().autodiff(), &mut rng)?;
+        Ok(Self {
+            variant,
+            format,
+            clip: config.clip,
+            counts,
+            loss: FrameLoss { squared, ms_ssim, gradient, range: RANGE },
+            moments: Adam::state(network.network.plan().parameter_count()),
+            network,
+            device,
+        })
+    }
+
+    fn tensor(&self, values: Vec<f32>, batch: usize, device: &Device) -> Tensor<5> {
+        let InputFormat { width, height, colour } = self.format;
+        let shape = [batch, colour.channels(), self.clip, height, width];
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+impl ClipLearner for AutoencoderLearner {
+    fn system(&self) -> &'static str {
+        self.variant.key()
+    }
+
+    fn planes(&self, frame: &[u8]) -> Vec<f32> {
+        to_planes(frame, self.format, &self.counts)
+    }
+
+    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError> {
+        let x = self.tensor(clips, batch, &self.device.clone().autodiff());
+        let terms = self.loss.forward(self.network.forward(x.clone()), x)?;
+        let loss = f64::from(tensor_values(terms.loss.clone().detach())?[0]);
+        if loss.is_finite() {
+            let gradients = terms.loss.backward();
+            let weight = &mut self.network.network.weight;
+            let gradient = gradient_of(weight, &gradients)?;
+            Optimiser::default().step(&mut self.moments, weight, &gradient, Step::of(rate))?;
+        }
+        let named = [
+            ("loss", loss),
+            ("squared", terms.squared),
+            ("ms_ssim", terms.ms_ssim),
+            ("gradient", terms.gradient),
+        ];
+        Ok(named.map(|(name, value)| (name.to_owned(), value)).to_vec())
+    }
+
+    fn look(&self, clips: Vec<f32>, batch: usize) -> Result<f64, SystemError> {
+        let rebuilt = self.network.valid().frozen()?.run(&clips, batch, &mut Scratch::default())?;
+        let [rebuilt, clips] = [rebuilt, clips].map(|values| self.tensor(values, batch, &self.device));
+        let terms = self.loss.forward(rebuilt, clips)?;
+        Ok(f64::from(tensor_values(terms.loss)?[0]))
+    }
+
+    fn state(&self) -> Result<WeightFile, SystemError> {
+        let mut file = self.network.to_weight_file();
+        for (name, values) in MOMENTS.into_iter().zip([&self.moments.first, &self.moments.second]) {
+            let (name, shape, values) = (name.to_owned(), vec![values.len()], values.clone());
+            file.insert(NamedTensor { name, shape, values });
+        }
+        Ok(file)
+    }
+
+    fn restore(&mut self, mut state: WeightFile, steps: u64) -> Result<(), SystemError> {
+        let length = self.moments.first.len();
+        let mut moment = |name: &str| match state.tensors.remove(name) {
+            Some((_, values)) if values.len() == length => Ok(values),
+            _ => Err(SystemError::Model { reason: format!("`{name}` is missing or has another length") }),
+        };
+        let (first, second) = (moment(MOMENTS[0])?, moment(MOMENTS[1])?);
+        self.moments = OptimiserState { steps, first, second };
+        self.network = self.network.clone().load_weight_file(state).map_err(NnError::from)?;
+        Ok(())
+    }
+}

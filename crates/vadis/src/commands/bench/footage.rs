@@ -1,0 +1,216 @@
+//! The footage of a benchmark: what is learnt from, what is judged, and by which labels.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use vadis::Failure;
+use vadis::data::{Clip, Dataset, OpenOptions, Split, layouts};
+use vadis::progress::Stage;
+use vadis::stages::{Opened, Surroundings, open_sources, probe_sources};
+use vadis::video::Source;
+use vadis::video::synth::{InsertConfig, SceneConfig, normal, write_scene};
+
+use super::super::insert::insert_into;
+use super::super::usage;
+use crate::cli::BenchArgs;
+
+/// The data set that is made.
+const SYNTH: &str = "synth";
+/// Data sets of one test video: an unsupervised system learns that video itself. Of the others it learns the training
+/// and test clips together, since test clips are cut around anomalies.
+const WHOLE_FOOTAGE: [&str; 2] = ["upcam", SYNTH];
+/// One training clip in so many is held out for validation.
+const HELD_OUT: usize = 4;
+/// Training scenes of a `synth`: several, so that some can be held out.
+const TRAINING_SCENES: u64 = 8;
+/// Their seeds are far from that of the test scene.
+const TRAINING_SEED: u64 = 1000;
+
+/// A benchmark that was asked for.
+pub(super) struct Asked {
+    name: String,
+    root: PathBuf,
+}
+
+/// What is learnt from, what is judged.
+pub(super) struct Footage {
+    /// As the results call it.
+    pub(super) name: String,
+    pub(super) train: Vec<Opened>,
+    pub(super) test: Vec<Opened>,
+    /// Whether an unsupervised system learns training and test footage together.
+    pub(super) pooled: bool,
+    pub(super) truth: Truth,
+    /// What could not be read.
+    pub(super) notes: Vec<String>,
+}
+
+/// Where labels come from: a benchmark's own files or a table.
+#[derive(Default)]
+pub(super) struct Truth {
+    pub(super) layout: Option<(String, PathBuf)>,
+    pub(super) labels: Option<PathBuf>,
+    pub(super) kinds: Option<PathBuf>,
+}
+
+/// Names and roots, paired and checked.
+pub(super) fn asked(args: &BenchArgs) -> Result<Vec<Asked>, Failure> {
+    let mut roots = args.roots.iter();
+    let known = || layouts().iter().map(|l| l.key).chain([SYNTH]).collect::<Vec<_>>().join(", ");
+    let mut asked = Vec::new();
+    for name in &args.datasets {
+        if name != SYNTH && layouts().iter().all(|layout| layout.key != name) {
+            return Err(Failure::Usage {
+                what: format!("there is no data set `{name}`"),
+                hint: Some(format!("there are: {}", known())),
+            });
+        }
+        let root = match (name.as_str(), roots.next()) {
+            (_, Some(root)) => root.clone(),
+            (SYNTH, None) => args.output.join(SYNTH).join("footage"),
+            (name, None) => {
+                return Err(Failure::Usage {
+                    what: format!("--dataset {name} has no --root"),
+                    hint: Some("give a --root for each --dataset, in the same order".to_owned()),
+                });
+            }
+        };
+        asked.push(Asked { name: name.clone(), root });
+    }
+    if roots.next().is_some() {
+        return Err(usage("there are more --root than --dataset"));
+    }
+    let fits = args.minutes.is_finite() && (0.05..=1000.0).contains(&args.minutes);
+    if fits { Ok(asked) } else { Err(usage("--minutes must be from 0.05 to 1000")) }
+}
+
+/// Opens a benchmark, made where it is made, held out where that was asked for.
+pub(super) fn open(
+    asked: &Asked,
+    args: &BenchArgs,
+    surroundings: &Surroundings<'_>,
+) -> Result<Footage, Failure> {
+    let Asked { name, root } = asked;
+    let key = match name.as_str() {
+        SYNTH => {
+            make_synth(root, args.minutes, surroundings)?;
+            "folder"
+        }
+        other => other,
+    };
+    let dataset = Dataset::open(key, root, &OpenOptions::default())?;
+    let pictures = args.output.join(name).join("footage");
+    let (train, mut notes) = clips(&dataset, Split::Train, &pictures, surroundings)?;
+    if args.validate {
+        return validation(name, train, notes, args, surroundings);
+    }
+    let (test, more) = clips(&dataset, Split::Test, &pictures, surroundings)?;
+    notes.extend(more);
+    let kinds = Some(root.join("kinds.csv")).filter(|path| name == SYNTH && path.exists());
+    let truth = Truth { layout: Some((key.to_owned(), root.clone())), kinds, ..Truth::default() };
+    let pooled = !WHOLE_FOOTAGE.contains(&name.as_str());
+    Ok(Footage { name: name.clone(), train, test, pooled, truth, notes })
+}
+
+/// The clips of a split; volumes are unpacked into `pictures`.
+fn clips(
+    dataset: &Dataset,
+    split: Split,
+    pictures: &Path,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Vec<Opened>, Vec<String>), Failure> {
+    // A benchmark whose training clips are partly abnormal is learnt from the normal ones.
+    let fits = |clip: &&Clip| split != Split::Train || clip.is_normal();
+    let sources = dataset.split(split).filter(fits).map(|clip| clip.unpack(pictures));
+    let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
+    if sources.is_empty() {
+        let what = if split == Split::Train { "training" } else { "test" };
+        return Err(Failure::Usage {
+            what: format!("{} has no {what} clips in {}", dataset.key, dataset.root.display()),
+            hint: Some(format!("`vadis data check --dataset {} --root …` says what is missing", dataset.key)),
+        });
+    }
+    probe_sources(sources, surroundings)
+}
+
+/// A quarter of the training clips, anomalies inserted into every second one.
+fn validation(
+    name: &str,
+    clips: Vec<Opened>,
+    notes: Vec<String>,
+    args: &BenchArgs,
+    surroundings: &Surroundings<'_>,
+) -> Result<Footage, Failure> {
+    if clips.len() < HELD_OUT {
+        return Err(Failure::Usage {
+            what: format!(
+                "{name} has {} training clips; --validate holds out one in {HELD_OUT}",
+                clips.len()
+            ),
+            hint: Some("cut the training footage into several videos".to_owned()),
+        });
+    }
+    let name = format!("{name}-validation");
+    let folder = args.output.join(&name).join("footage");
+    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    for (place, clip) in clips.into_iter().enumerate() {
+        if place % HELD_OUT == HELD_OUT - 1 { held_out.push(clip) } else { train.push(clip) }
+    }
+    let labels = folder.join("labels.csv");
+    if !labels.exists() {
+        // With a single held-out clip that one has the anomalies.
+        insert_into(&held_out, &folder, &InsertConfig::default(), held_out.len() == 1, surroundings)?;
+    }
+    let videos = folder.join("videos").to_string_lossy().into_owned();
+    let (test, more) = open_sources(&[videos], surroundings)?;
+    let kinds = Some(folder.join("kinds.csv")).filter(|path| path.exists());
+    let truth = Truth { labels: Some(labels), kinds, layout: None };
+    let notes = notes.into_iter().chain(more).collect();
+    Ok(Footage { name, train, test, pooled: true, truth, notes })
+}
+
+/// A street: `train/` with normal scenes, `test/scene.mp4`, `labels.csv` and `kinds.csv`, which is the layout `folder`.
+fn make_synth(root: &Path, minutes: f64, surroundings: &Surroundings<'_>) -> Result<(), Failure> {
+    let labels = root.join("labels.csv");
+    if labels.exists() {
+        return Ok(());
+    }
+    let mut stage = Stage::new("making", Some(TRAINING_SCENES + 1), surroundings.quiet);
+    let scene = |seed: u64, minutes: f64| {
+        let config = SceneConfig { seed, ..SceneConfig::default() };
+        SceneConfig { frames: (minutes * 60.0 * config.fps).ceil() as u64, ..config }
+    };
+    for folder in ["train", "test"].map(|part| root.join(part)) {
+        fs::create_dir_all(&folder).map_err(Failure::io(&folder))?;
+    }
+    let work = root.join("work");
+    let keep = |from: &Path, to: PathBuf| fs::rename(from, &to).map_err(Failure::io(&to));
+    for place in 0..TRAINING_SCENES {
+        if surroundings.interrupt.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Failure::Interrupted { stage: "making the street", resumable: true });
+        }
+        clear(&work)?;
+        let config = normal(&scene(TRAINING_SEED + place, minutes / TRAINING_SCENES as f64));
+        let files = write_scene(&config, &work)?;
+        keep(&files.video, root.join("train").join(format!("street-{place}.mp4")))?;
+        stage.set(place + 1, None, "training scenes");
+    }
+    clear(&work)?;
+    let files = write_scene(&scene(0, minutes), &work)?;
+    keep(&files.video, root.join("test").join("scene.mp4"))?;
+    keep(&files.kinds, root.join("kinds.csv"))?;
+    // The labels last: where they are, the street is whole.
+    keep(&files.labels, labels)?;
+    clear(&work)?;
+    stage.finish(&format!("a street of {minutes} minutes"));
+    Ok(())
+}
+
+fn clear(folder: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::Io { path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,41 @@
+//! What the systems' papers report, to stand beside our figures.
+
+use vadis::eval::run::Published;
+
+/// Data set, system, metric, value in per cent as the papers print it, source.
+type Row = (&'static str, &'static str, &'static str, f64, &'static str);
+
+/// Cho et al., *Unsupervised Video Anomaly Detection via Normalizing Flows with Implicit Latent Features*.
+const ITAE: &str = "Cho et al., Normalizing Flows with Implicit Latent Features, Table 4";
+
+const PUBLISHED: [Row; 18] = [
+    ("ped2", "one-path", "micro_auc", 97.7, ITAE),
+    ("ped2", "one-path", "eer", 5.6, ITAE),
+    ("ped2", "itae", "micro_auc", 98.7, ITAE),
+    ("ped2", "itae", "eer", 5.5, ITAE),
+    ("ped2", "itae-nf", "micro_auc", 99.2, ITAE),
+    ("ped2", "itae-nf", "eer", 3.9, ITAE),
+    ("avenue", "one-path", "micro_auc", 86.4, ITAE),
+    ("avenue", "one-path", "eer", 21.3, ITAE),
+    ("avenue", "itae", "micro_auc", 87.3, ITAE),
+    ("avenue", "itae", "eer", 19.6, ITAE),
+    ("avenue", "itae-nf", "micro_auc", 88.0, ITAE),
+    ("avenue", "itae-nf", "eer", 19.0, ITAE),
+    ("shanghaitech", "one-path", "micro_auc", 73.1, ITAE),
+    ("shanghaitech", "one-path", "eer", 33.1, ITAE),
+    ("shanghaitech", "itae", "micro_auc", 74.8, ITAE),
+    ("shanghaitech", "itae", "eer", 31.8, ITAE),
+    ("shanghaitech", "itae-nf", "micro_auc", 76.3, ITAE),
+    ("shanghaitech", "itae-nf", "eer", 30.6, ITAE),
+];
+
+/// What is published of this system on this data set.
+pub(super) fn published(dataset: &str, system: &str) -> Vec<Published> {
+    let rows = PUBLISHED.iter().filter(|row| (row.0, row.1) == (dataset, system));
+    let figure = |&(_, _, metric, percent, source): &Row| Published {
+        metric: metric.to_owned(),
+        value: percent / 100.0,
+        source: source.to_owned(),
+    };
+    rows.map(figure).collect()
+}

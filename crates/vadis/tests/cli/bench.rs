@@ -1,0 +1,127 @@
+//! Benchmarks from the command line: rows, tables, seeds, taking up, validation, wrong usage.
+
+use std::fs;
+use std::path::Path;
+
+use vadis::eval::run::{Results, RunInfo};
+
+use super::common::{Ran, folder, lavfi, scores, vadis};
+
+/// A data set in the layout `folder`: four training clips, and a test clip whose second half is abnormal.
+fn data_set(here: &Path) {
+    let root = here.join("data");
+    for place in ["train", "test"] {
+        fs::create_dir_all(root.join(place)).expect("made");
+    }
+    for (i, name) in ["train/a", "train/b", "train/c", "train/d", "test/day"].iter().enumerate() {
+        let input = format!("testsrc=size=64x48:rate=10:duration=4,hue=s={i}");
+        lavfi(&input, &["-c:v", "ffv1"], &root.join(format!("{name}.mkv")));
+    }
+    let rows: String = (0..40).map(|frame| format!("day,{frame},{}\n", u8::from(frame >= 20))).collect();
+    fs::write(root.join("labels.csv"), format!("video,frame,label\n{rows}")).expect("written");
+}
+
+fn bench(here: &Path, words: &[&str]) -> Ran {
+    let fixed = ["bench", "--preset", "tiny", "--set", "size=32x24", "-o", "out"];
+    vadis(here, fixed.iter().chain(words))
+}
+
+const DATA: [&str; 4] = ["--dataset", "folder", "--root", "data"];
+
+fn results(here: &Path) -> Results {
+    Results::read(&here.join("out/results.json")).expect("results.json")
+}
+
+#[test]
+fn a_benchmark_has_a_row_for_each_run_and_can_be_taken_up() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    let with = |more: &[&str]| bench(here, &[DATA.as_slice(), more].concat());
+    let systems = ["--system", "robust-pca,itae"];
+    let printed = with(&systems).done().out;
+    let first = results(here);
+    let rows: Vec<_> = first.rows.iter().map(|r| (r.system.as_str(), r.seed, r.test_looks)).collect();
+    assert_eq!(rows, [("robust-pca", 0, 1), ("itae", 0, 1)]);
+    assert_eq!(first.rows[0].learnt_from, "training and test clips, unlabelled");
+    assert_eq!(first.rows[1].learnt_from, "training clips");
+    for row in &first.rows {
+        assert!(row.train_s > 0.0 && row.frames_per_s > 0.0 && row.figure("micro_auc", "causal").is_some());
+        let info = RunInfo::read(&here.join("out").join(&row.run).join("run.json")).expect("run.json");
+        assert_eq!((info.command.as_str(), &info.system), ("bench", &row.system));
+        assert_eq!(info.sources.len(), 1, "the test clip alone is scored");
+    }
+    let beside: Vec<&str> = first.sanity[0].rows.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(beside, ["random", "constant", "frame_diff"]);
+    let table = fs::read_to_string(here.join("out/results.md")).expect("results.md");
+    assert!(printed.starts_with(&table), "what is printed is what is written");
+    assert!(table.contains("| folder | itae | tiny, 0 | training clips |"), "{table}");
+    let page = fs::read_to_string(here.join("out/results.html")).expect("results.html");
+    assert!(page.contains("frame_diff") && page.contains("</html>"));
+
+    with(&systems).failed(1, &["holds a run already", "--resume"]);
+    let kept = scores(&here.join("out/folder/itae/0"));
+    let more = with(&["--system", "itae", "--seed", "0", "1", "--resume", "--json"]).done();
+    assert!(more.err.contains("folder/itae/0 is whole already"), "{}", more.err);
+    assert_eq!(more.json()["rows"].as_array().map(Vec::len), Some(3));
+    assert_eq!(scores(&here.join("out/folder/itae/0")), kept);
+    assert_eq!(results(here).rows[..2], first.rows[..]);
+
+    with(&["--system", "itae", "--set", "patch=4", "--force", "--quiet"]).done();
+    assert_eq!(results(here).rows[1].test_looks, 2, "other settings are another look");
+}
+
+#[test]
+fn a_validation_set_is_made_of_held_out_training_clips() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    bench(here, &[DATA.as_slice(), &["--system", "itae", "--validate"]].concat()).done();
+    let results = results(here);
+    let row = &results.rows[0];
+    assert_eq!((row.dataset.as_str(), row.test_looks), ("folder-validation", 0));
+    let info = RunInfo::read(&here.join("out").join(&row.run).join("run.json")).expect("run.json");
+    assert!(info.sources.len() == 1 && info.sources[0].video.contains("train_d"), "{:?}", info.sources);
+    assert!(here.join("out/folder-validation/footage/kinds.csv").is_file());
+}
+
+#[test]
+fn the_street_is_made_where_there_is_none() {
+    let folder = folder();
+    let here = folder.path();
+    let street = ["--dataset", "synth", "--minutes", "0.2", "--system", "robust-pca"];
+    bench(here, &street).done();
+    let made = here.join("out/synth/footage");
+    assert!(["labels.csv", "kinds.csv", "test/scene.mp4"].iter().all(|name| made.join(name).is_file()));
+    assert!(!made.join("work").exists());
+    assert_eq!(results(here).rows[0].learnt_from, "test footage itself, unlabelled");
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_before_any_work() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    let cases: [(&[&str], i32, &[&str]); 9] = [
+        (
+            &["--dataset", "ped3", "--root", "data", "--system", "itae"],
+            2,
+            &["`ped3`", "hint: there are: ped1"],
+        ),
+        (&["--dataset", "folder", "--system", "itae"], 2, &["has no --root", "hint: "]),
+        (&["--dataset", "folder", "--root", "data", "--root", "b", "--system", "itae"], 2, &["more --root"]),
+        (&["--dataset", "folder", "--root", "none", "--system", "itae"], 1, &["none"]),
+        (&["--dataset", "ped2", "--root", "data", "--system", "itae"], 1, &["UCSD Ped2"]),
+        (&["--dataset", "folder", "--root", "data", "--system", "itea"], 2, &["`itea`", "there are: mle"]),
+        (&["--dataset", "folder", "--root", "data", "--system", "itae", "--set", "x=1"], 2, &["`x`"]),
+        (&["--dataset", "folder", "--root", "data", "--system", "mle", "--set", "clip=8"], 2, &["`clip`"]),
+        (&["--dataset", "synth", "--minutes", "0", "--system", "itae"], 2, &["--minutes"]),
+    ];
+    for (words, code, told) in cases {
+        bench(here, words).failed(code, told);
+        assert!(!here.join("out").exists(), "{words:?} wrote something");
+    }
+    fs::remove_dir_all(here.join("data/train")).expect("removed");
+    bench(here, &["--dataset", "folder", "--root", "data", "--system", "itae"])
+        .failed(2, &["no training clips", "hint: "]);
+}
