@@ -70,7 +70,7 @@ struct Place {
 }
 
 /// Calls `f` with each row, its margins cleared, and its place.
-fn rows<T: Element>(layout: &Layout, values: &mut [T], f: impl Fn(Place, &mut [T]) + Sync) {
+fn rows(layout: &Layout, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
     rows_of(&Target { layout, times: None }, values, f);
 }
 
