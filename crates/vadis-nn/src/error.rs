@@ -66,6 +66,9 @@ pub enum NnError {
     /// The device did not give its numbers back.
     #[error("reading a tensor failed: {0}")]
     Tensor(String),
+    /// A network frozen in bytes was to slide over a stream.
+    #[error("a network in bytes (int8) cannot slide over a stream: freeze it in floats")]
+    SlidingInBytes,
     /// A weight file that is not one, or is damaged.
     #[error("{path} is not a readable vadis weight file: {reason}")]
     WeightFile {

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use vadis_kernels::volume::Scratch;
+use vadis_nn::NnError;
 use vadis_nn::networks::{
     Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig, Sliding,
 };
@@ -95,6 +96,11 @@ trait Twin: Module + StateDict {
 
     /// The output of the network without burn.
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32>;
+
+    /// The same in bytes, calibrated over the input, where the network has it.
+    fn infer_int8(&self, _x: &[f32], _batch: usize) -> Option<Vec<f32>> {
+        None
+    }
 }
 
 impl Twin for Ae3d {
@@ -108,6 +114,10 @@ impl Twin for Ae3d {
 
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
+    }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
     }
 }
 
@@ -142,6 +152,10 @@ impl Twin for Itae {
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
     }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
+    }
 }
 
 impl Twin for Cae {
@@ -156,6 +170,10 @@ impl Twin for Cae {
 
     fn infer(&self, x: &[f32], batch: usize) -> Vec<f32> {
         self.frozen().unwrap().run(x, batch, &mut Default::default()).unwrap()
+    }
+
+    fn infer_int8(&self, x: &[f32], batch: usize) -> Option<Vec<f32>> {
+        Some(self.frozen_int8(x).unwrap().run(x, batch, &mut Default::default()).unwrap())
     }
 }
 
@@ -205,6 +223,10 @@ fn check<N: Twin>(name: &str, new: impl Fn(Arithmetic, &Device) -> N) {
         agree("inference", &values(valid.run(x).0), 0.0);
         let whole = network.infer(&clips, 2);
         agree("inference", &whole, 0.0);
+        if let Some(bytes) = network.infer_int8(&clips, 2) {
+            let worst = difference(&bytes, &whole);
+            assert!(worst < 0.15, "{name}, in bytes: {worst}");
+        }
         let (first, second) = clips.split_at(clips.len() / 2);
         assert_eq!(whole, [network.infer(first, 1), network.infer(second, 1)].concat(), "{name}, by clip");
         assert_saves_as_pytorch(
@@ -345,6 +367,8 @@ fn streams_have_the_bits_of_whole_windows() {
     let whole = |x: &[f32]| ae3d.infer(x, 1);
     check_sliding(ae3d.frozen().unwrap().sliding(8).unwrap(), shape, 8, whole);
     assert!(ae3d.frozen().unwrap().sliding(16).is_err());
+    let bytes = ae3d.frozen_int8(&vec![0.5; shape.iter().product()]).unwrap();
+    assert!(matches!(bytes.sliding(8), Err(NnError::SlidingInBytes)));
     let config = MemAeConfig { network: small, slots: 60, shrink: 0.02, entropy_weight: 0.0 };
     let memae = config.init(&device, &mut rng()).unwrap();
     check_sliding(memae.frozen().unwrap().sliding(8).unwrap(), shape, 8, |x| memae.infer(x, 1));

@@ -277,7 +277,7 @@ fn packed(plan: &Plan) -> Vec<bool> {
     packed
 }
 
-fn window(conv: &Conv) -> Window {
+pub(crate) fn window(conv: &Conv) -> Window {
     Window { kernel: conv.kernel, stride: conv.stride, padding: conv.padding }
 }
 

@@ -30,10 +30,10 @@ pub(crate) const MOMENTS: usize = 2 * PANEL;
 #[derive(Clone, Debug)]
 pub(crate) struct Direct {
     phased: bool,
-    from: Layout,
-    to: Layout,
-    kernel: [usize; 3],
-    axes: [Axis; 3],
+    pub(crate) from: Layout,
+    pub(crate) to: Layout,
+    pub(crate) kernel: [usize; 3],
+    pub(crate) axes: [Axis; 3],
     /// Rows of a task.
     rows: usize,
 }
@@ -55,14 +55,14 @@ impl Finish<'_> {
 
 /// A task's place: outputs `(t, first row + i · step)` of a clip, for a panel.
 #[derive(Clone, Copy, Debug)]
-struct Task<'a> {
+pub(crate) struct Task<'a> {
     slices: &'a Slices<'a>,
     clip: usize,
-    panel: usize,
-    t: usize,
-    phase: usize,
-    first: usize,
-    rows: usize,
+    pub(crate) panel: usize,
+    pub(crate) t: usize,
+    pub(crate) phase: usize,
+    pub(crate) first: usize,
+    pub(crate) rows: usize,
 }
 
 impl Direct {
@@ -86,17 +86,17 @@ impl Direct {
         self
     }
 
-    fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.to.blocks().div_ceil(2)
     }
 
     /// Blocks of a panel.
-    fn width(&self, panel: usize) -> usize {
+    pub(crate) fn width(&self, panel: usize) -> usize {
         (self.to.blocks() - 2 * panel).min(2)
     }
 
     /// Terms of all phases together.
-    fn terms(&self) -> usize {
+    pub(crate) fn terms(&self) -> usize {
         self.kernel.iter().product::<usize>() * self.from.blocks() * self.from.lanes
     }
 
@@ -104,7 +104,7 @@ impl Direct {
         self.terms() * self.to.blocks() * LANES
     }
 
-    fn panel_start(&self, panel: usize) -> usize {
+    pub(crate) fn panel_start(&self, panel: usize) -> usize {
         self.terms() * panel * PANEL
     }
 
@@ -121,7 +121,7 @@ impl Direct {
     }
 
     /// For each tap of the kernel: its first term in a panel, and terms from one block to the next.
-    fn places(&self) -> Vec<[usize; 2]> {
+    pub(crate) fn places(&self) -> Vec<[usize; 2]> {
         let [kt, kh, kw] = self.kernel;
         let mut places = vec![[0; 2]; kt * kh * kw];
         let blocks = self.from.blocks();
@@ -154,10 +154,8 @@ impl Direct {
             let first = panel * PANEL;
             let width = self.width(panel) * LANES;
             for from in 0..inputs {
-                let (start, pitch) = match self.phased {
-                    true => ((from * outputs + first) * taps, taps),
-                    false => ((first * inputs + from) * taps, inputs * taps),
-                };
+                let start = self.weight_index(first, from);
+                let pitch = if self.phased { taps } else { inputs * taps };
                 for (k, [place, block_pitch]) in places.iter().enumerate() {
                     let term = place + from / lanes * block_pitch + from % lanes;
                     let values = weight[start + k..].iter().step_by(pitch);
@@ -166,6 +164,15 @@ impl Direct {
                 }
             }
         });
+    }
+
+    /// The place of a pair's first tap in the weight.
+    pub(crate) fn weight_index(&self, to: usize, from: usize) -> usize {
+        let taps: usize = self.kernel.iter().product();
+        match self.phased {
+            true => (from * self.to.channels + to) * taps,
+            false => (to * self.from.channels + from) * taps,
+        }
     }
 
     /// How many tasks a batch has.
@@ -182,7 +189,7 @@ impl Direct {
     }
 
     /// Panels vary fastest: they share the task's inputs.
-    fn task<'a>(&self, index: usize, slices: &'a Slices<'a>) -> Task<'a> {
+    pub(crate) fn task<'a>(&self, index: usize, slices: &'a Slices<'a>) -> Task<'a> {
         let (panel, index) = (index % self.panels(), index / self.panels());
         let (mut group, index) = (index % self.row_groups(), index / self.row_groups());
         let (t, clip) = (slices.times[index % slices.times.len()], index / slices.times.len());
@@ -330,13 +337,13 @@ impl Direct {
         }
     }
 
-    fn entry_len(&self, px: usize) -> usize {
+    pub(crate) fn entry_len(&self, px: usize) -> usize {
         if self.from.is_blocked() { LANES } else { (self.axes[2].phases[px].len() * self.from.lanes).max(1) }
     }
 
     /// The stretches of the sums in a phase, in the order of the packed weight; taps in time that
     /// leave the volume are left out.
-    fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {
+    pub(crate) fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {
         let steps = self.axes[0].phases.len();
         let (pt, index) = (task.t % steps, task.t / steps);
         let phase = [pt, task.phase, px];
@@ -365,7 +372,7 @@ impl Direct {
     }
 
     /// An entry for the `index`-th row of its phase, unless the row that it reads is none.
-    fn run_of(&self, entry: &Entry, index: usize, width: usize) -> Option<Run> {
+    pub(crate) fn run_of(&self, entry: &Entry, index: usize, width: usize) -> Option<Run> {
         let y = self.axes[1].reads(index, entry.y)?;
         Some(Run { a: entry.a + y * self.from.row_pitch(), b: entry.term * width * LANES })
     }
@@ -387,7 +394,7 @@ impl Direct {
 
 /// A stretch of a sum: where it reads in row 0, its tap in height, and its first term.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+pub(crate) struct Entry {
     a: usize,
     y: Tap,
     term: usize,

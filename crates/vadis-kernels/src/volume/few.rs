@@ -21,10 +21,10 @@ pub(crate) struct Few {
     /// As of a transposed convolution: out[i · stride + k − padding] += w[k] · in[i].
     window: Window,
     phased: bool,
-    from: Layout,
-    to: Layout,
+    pub(crate) from: Layout,
+    pub(crate) to: Layout,
     /// The axis of height.
-    height: Axis,
+    pub(crate) height: Axis,
 }
 
 impl Few {
@@ -44,17 +44,17 @@ impl Few {
     }
 
     /// Products of a position.
-    fn products(&self) -> usize {
+    pub(crate) fn products(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[2] * self.to.lanes
     }
 
     /// Their blocks of sixteen, in panels of two.
-    fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         self.products().div_ceil(LANES)
     }
 
     /// Terms of all taps in height.
-    fn terms(&self) -> usize {
+    pub(crate) fn terms(&self) -> usize {
         self.window.kernel[1] * self.from.blocks() * LANES
     }
 
@@ -62,14 +62,12 @@ impl Few {
         self.terms() * self.blocks() * LANES
     }
 
-    /// The weight as `[panel][y tap][input channel][product of the panel]`.
-    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+    /// Calls `f` with the place of each weight in PyTorch's order, and its panel, term and lane.
+    pub(crate) fn each_weight(&self, mut f: impl FnMut(usize, [usize; 3])) {
         let [kt, kh, kw] = self.window.kernel;
         let lanes = self.to.lanes;
         for product in 0..self.products() {
             let (t, x, o) = (product / (kw * lanes), product / lanes % kw, product % lanes);
-            let panel = product / (2 * LANES);
-            let width = (self.blocks() - 2 * panel).min(2) * LANES;
             for y in 0..kh {
                 for from in 0..self.from.channels {
                     let k = (t * kh + y) * kw + x;
@@ -78,11 +76,22 @@ impl Few {
                         false => (o * self.from.channels + from + 1) * kt * kh * kw - 1 - k,
                     };
                     let term = y * self.from.blocks() * LANES + from;
-                    packed[panel * self.terms() * 2 * LANES + term * width + product % (2 * LANES)] =
-                        weight[index];
+                    f(index, [product / (2 * LANES), term, product % (2 * LANES)]);
                 }
             }
         }
+    }
+
+    /// Lanes of a panel.
+    pub(crate) fn width(&self, panel: usize) -> usize {
+        (self.blocks() - 2 * panel).min(2) * LANES
+    }
+
+    /// The weight as `[panel][y tap][input channel][product of the panel]`.
+    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+        self.each_weight(|index, [panel, term, lane]| {
+            packed[panel * self.terms() * 2 * LANES + term * self.width(panel) + lane] = weight[index];
+        });
     }
 
     /// Convolves a batch.
@@ -115,7 +124,7 @@ impl Few {
         (0..batch * height).into_par_iter().with_max_len(4).for_each_init(
             || {
                 let products = self.blocks() * self.from.shape[2] * LANES;
-                (vec![0.0; slices.times.len() * self.sums_pitch()], vec![0.0; products])
+                (vec![0.0; self.sums_len(slices)], vec![0.0; products])
             },
             |(sums, products), index| {
                 let input = &input[index / height * self.from.len()..][..self.from.len()];
@@ -134,6 +143,10 @@ impl Few {
     fn sums_pitch(&self) -> usize {
         let width = (self.from.shape[2] - 1) * self.window.stride[2] + self.window.kernel[2];
         width.max(self.to.shape[2] + self.window.padding[2]) * self.to.lanes
+    }
+
+    pub(crate) fn sums_len(&self, slices: &Slices<'_>) -> usize {
+        slices.times.len() * self.sums_pitch()
     }
 
     /// The taps that take input slice `t` to a slice that is computed, and that one's place among them.
@@ -175,7 +188,7 @@ impl Few {
     }
 
     /// Adds the products of input slice `t` to the sums of the row.
-    fn add(&self, isa: Isa, products: &[f32], t: usize, slices: &Slices<'_>, sums: &mut [f32]) {
+    pub(crate) fn add(&self, isa: Isa, products: &[f32], t: usize, slices: &Slices<'_>, sums: &mut [f32]) {
         let run = self.window.kernel[2] * self.to.lanes;
         for [k, to] in self.reached(t, slices) {
             let sums = &mut sums[to * self.sums_pitch()..][..self.sums_pitch()];
@@ -205,7 +218,7 @@ impl Few {
         }
     }
 
-    fn write(
+    pub(crate) fn write(
         &self,
         isa: Isa,
         finish: &Finish<'_>,

@@ -188,6 +188,8 @@ macro_rules! constant {
         match $value { $($m => $call!($m),)* _ => unreachable!("pieces are no larger") }
     };
 }
+#[cfg(target_arch = "x86_64")]
+pub(crate) use constant;
 
 /// # Safety
 /// The row was checked, and the machine has AVX-512F.

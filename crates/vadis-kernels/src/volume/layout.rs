@@ -108,10 +108,20 @@ impl Layout {
     }
 
     /// Writes zeros around the values of a row with its margins.
-    pub(crate) fn clear_margins(&self, row: &mut [f32]) {
+    pub(crate) fn clear_margins<T: Copy + Default>(&self, row: &mut [T]) {
         let inside = self.inside();
-        row[..inside.start].fill(0.0);
-        row[inside.end..].fill(0.0);
+        row[..inside.start].fill(T::default());
+        row[inside.end..].fill(T::default());
+    }
+
+    /// Writes what stands for zero in each lane around the values of a row with its margins.
+    pub(crate) fn fill_margins<T: Copy>(&self, row: &mut [T], zeros: &[T]) {
+        let inside = self.inside();
+        let (before, rest) = row.split_at_mut(inside.start);
+        let after = &mut rest[inside.end - inside.start..];
+        for position in before.chunks_exact_mut(self.lanes).chain(after.chunks_exact_mut(self.lanes)) {
+            position.copy_from_slice(zeros);
+        }
     }
 
     /// Writes zeros around the values of all rows of a batch.
@@ -174,6 +184,16 @@ impl Layout {
 
     /// Writes a batch to `[batch][C][T][H][W]`.
     pub(crate) fn write_planes(&self, buffer: &[f32], planes: &mut [f32]) {
+        self.write_planes_by(buffer, planes, |_, value| value);
+    }
+
+    /// As [`Layout::write_planes`], where `value` gives the value of a channel's element.
+    pub(crate) fn write_planes_by<T: Copy + Sync>(
+        &self,
+        buffer: &[T],
+        planes: &mut [f32],
+        value: impl Fn(usize, T) -> f32 + Sync,
+    ) {
         let ([time, height, width], lanes) = (self.shape, self.lanes);
         let plane = time * height * width;
         let clips = planes.len() / (self.channels * plane);
@@ -189,7 +209,9 @@ impl Layout {
                 let start = first + c * plane;
                 // SAFETY: each row of each plane belongs to one task.
                 let to = unsafe { shared.part(start..start + width) };
-                to.iter_mut().zip(row[c..].iter().step_by(lanes)).for_each(|(to, from)| *to = *from);
+                to.iter_mut()
+                    .zip(row[c..].iter().step_by(lanes))
+                    .for_each(|(to, from)| *to = value(block * lanes + c, *from));
             }
         });
     }

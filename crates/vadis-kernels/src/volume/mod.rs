@@ -2,12 +2,14 @@
 //! images are clips of one frame.
 //!
 //! A [`Plan`] says what is computed, a [`Network`] computes it on plain `[batch][C][T][H][W]` slices, and
-//! a [`SlidingWindow`] on each window of a stream.
+//! a [`SlidingWindow`] on each window of a stream. [`Frozen`] is one for inference, and [`FrozenInt8`] one
+//! in bytes, to be asked for.
 
 mod blocked;
 mod compile;
 mod direct;
 mod few;
+mod int8;
 mod kernel;
 mod layout;
 mod network;
@@ -22,6 +24,7 @@ mod taps;
 mod weights;
 mod winograd;
 
+pub use int8::FrozenInt8;
 pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
 pub use sliding::{SlidingWindow, Work};

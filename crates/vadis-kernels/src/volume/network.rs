@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::compile::{Compiled, Machine, Way, compile, inference_way};
 use super::direct::Finish;
+use super::layout::Layout;
 use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, EPSILON, Node, Operation, Plan};
 use super::pool::Buffers;
@@ -79,9 +80,15 @@ pub enum RunError {
     /// The workspace was not left by a forward pass of this network.
     #[error("the workspace holds no forward pass of this network")]
     NoForward,
+    /// A node's values over the calibration clips are not finite.
+    #[error("node `{node}`: values over the calibration clips are not finite")]
+    NotFinite {
+        /// The node.
+        node: String,
+    },
 }
 
-pub(super) fn check(what: &'static str, expected: usize, got: usize) -> Result<(), RunError> {
+pub(crate) fn check(what: &'static str, expected: usize, got: usize) -> Result<(), RunError> {
     if expected == got { Ok(()) } else { Err(RunError::Size { what, expected, got }) }
 }
 
@@ -121,7 +128,8 @@ struct Slot {
 /// Memory of an inference. Reuse it from run to run.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    buffers: Buffers,
+    pub(crate) buffers: Buffers,
+    pub(crate) bytes: Buffers<u8>,
     winograd: winograd::Scratch,
 }
 
@@ -170,7 +178,7 @@ impl FrozenConv {
     }
 }
 
-fn volume(shape: [usize; 4]) -> usize {
+pub(crate) fn volume(shape: [usize; 4]) -> usize {
     shape.iter().product()
 }
 
@@ -227,6 +235,10 @@ impl Network {
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
     }
 
     /// Runs the plan on `x` = `[batch][C][T][H][W]`, norms by the batch's own statistics, and keeps in
@@ -400,6 +412,15 @@ impl Network {
     pub fn freeze(&self, parameter: &[f32], buffers: &[f32], nodes: &[&str]) -> Result<Frozen, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
         check("buffers", self.plan.buffer_count(), buffers.len())?;
+        let (outputs, uses) = self.needs(nodes)?;
+        let convs = (0..self.nodes.len())
+            .map(|index| if uses[index] > 0 { self.freeze_conv(index, parameter, buffers) } else { None })
+            .collect();
+        Ok(Frozen { network: self.clone(), convs, outputs, uses })
+    }
+
+    /// The places of `nodes`, and for each node how many read it or ask for it.
+    pub(crate) fn needs(&self, nodes: &[&str]) -> Result<(Vec<usize>, Vec<usize>), RunError> {
         let find = |name: &&str| {
             self.plan.find(name).ok_or_else(|| RunError::UnknownNode { name: (*name).to_owned() })
         };
@@ -411,10 +432,7 @@ impl Network {
                 node.inputs.iter().for_each(|&input| uses[input] += 1);
             }
         }
-        let convs = (0..self.nodes.len())
-            .map(|index| if uses[index] > 0 { self.freeze_conv(index, parameter, buffers) } else { None })
-            .collect();
-        Ok(Frozen { network: self.clone(), convs, outputs, uses })
+        Ok((outputs, uses))
     }
 
     fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<Arc<FrozenConv>> {
@@ -429,7 +447,7 @@ impl Network {
 }
 
 /// The weight and the bias with the norm folded in.
-fn folded(node: &Node, conv: &Conv, parameter: &[f32], buffers: &[f32]) -> [Vec<f32>; 2] {
+pub(crate) fn folded(node: &Node, conv: &Conv, parameter: &[f32], buffers: &[f32]) -> [Vec<f32>; 2] {
     let places = &node.places;
     let mut weight = parameter[places.weight.clone()].to_vec();
     let mut bias = vec![0.0; conv.cout];
@@ -596,12 +614,22 @@ impl Frozen {
         let mut outputs: Vec<Vec<f32>> =
             self.outputs.iter().map(|&node| vec![0.0; batch * volume(plan.nodes()[node].shape)]).collect();
         for (clip, x) in x.chunks_exact(size).enumerate() {
-            self.run_clip(clip, x, scratch, &mut outputs);
+            self.watch(x, scratch, &mut |index, layout, values| {
+                let asked = self.outputs.iter().zip(outputs.iter_mut()).filter(|&(&node, _)| node == index);
+                let size = volume(plan.nodes()[index].shape);
+                asked.for_each(|(_, output)| layout.write_planes(values, &mut output[clip * size..][..size]));
+            });
         }
         Ok(outputs)
     }
 
-    fn run_clip(&self, clip: usize, x: &[f32], scratch: &mut Scratch, outputs: &mut [Vec<f32>]) {
+    /// Runs the network on one clip, and shows each node's values as they come.
+    pub(crate) fn watch(
+        &self,
+        x: &[f32],
+        scratch: &mut Scratch,
+        see: &mut dyn FnMut(usize, &Layout, &[f32]),
+    ) {
         let (network, buffers) = (&self.network, &mut scratch.buffers);
         let machine = Machine { isa: network.isa, winograd: &scratch.winograd };
         let mut uses = self.uses.clone();
@@ -619,13 +647,8 @@ impl Frozen {
                 }
                 None => network.other_forward(index, &inputs, x, &mut value),
             }
-            for (&node, output) in
-                self.outputs.iter().zip(outputs.iter_mut()).filter(|&(&node, _)| node == index)
-            {
-                let size = volume(network.plan.nodes()[node].shape);
-                layout.write_planes(&value, &mut output[clip * size..][..size]);
-                uses[index] -= 1;
-            }
+            see(index, layout, &value);
+            uses[index] -= self.outputs.iter().filter(|&&node| node == index).count();
             values[index] = Some(value);
             for node in node.inputs.iter().copied().chain([index]) {
                 uses[node] -= usize::from(node != index);

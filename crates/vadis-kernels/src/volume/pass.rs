@@ -31,6 +31,7 @@ macro_rules! for_each_activation {
         }
     };
 }
+pub(crate) use for_each_activation;
 
 /// Applies an activation in place.
 pub(crate) fn activate_row(isa: Isa, activation: Activation, row: &mut [f32]) {

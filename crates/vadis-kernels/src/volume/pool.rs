@@ -4,14 +4,14 @@ use super::winograd::Aligned;
 
 /// Buffers that are free.
 #[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    free: Vec<Aligned>,
+pub(crate) struct Buffers<T = f32> {
+    free: Vec<Aligned<T>>,
 }
 
-impl Buffers {
+impl<T: Copy + Default> Buffers<T> {
     /// A buffer of `len` values, of any content: the smallest that is large enough, or else the
     /// largest, made larger.
-    pub(crate) fn take(&mut self, len: usize) -> Aligned {
+    pub(crate) fn take(&mut self, len: usize) -> Aligned<T> {
         let size = |index: &usize| self.free[*index].capacity();
         let fits = (0..self.free.len()).filter(|index| size(index) >= len).min_by_key(size);
         let best = fits.or_else(|| (0..self.free.len()).max_by_key(size));
@@ -21,7 +21,7 @@ impl Buffers {
     }
 
     /// Gives a buffer back.
-    pub(crate) fn give(&mut self, buffer: Aligned) {
+    pub(crate) fn give(&mut self, buffer: Aligned<T>) {
         self.free.push(buffer);
     }
 }

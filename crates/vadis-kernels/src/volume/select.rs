@@ -6,17 +6,29 @@
 use rayon::prelude::*;
 
 use super::layout::Layout;
-use super::pass::{Pooled, maximum, unpool};
+use super::pass::{self, Pooled, unpool};
 use super::plan::Operation;
 use crate::Isa;
 use crate::elementwise::add;
 use crate::tile::LANES;
 
+/// What a node's values are kept as: floats, or bytes.
+pub(crate) trait Element: Copy + Default + Send + Sync {
+    /// The larger of `most` and of the values every `step` vectors apart.
+    fn maximum(isa: Isa, most: &mut [Self], values: &[Self], step: usize);
+}
+
+impl Element for f32 {
+    fn maximum(isa: Isa, most: &mut [f32], values: &[f32], step: usize) {
+        pass::maximum(isa, most, values, step);
+    }
+}
+
 /// A batch in its layout.
 #[derive(Clone, Copy)]
-pub(crate) struct Batch<'a> {
+pub(crate) struct Batch<'a, T = f32> {
     pub(crate) layout: &'a Layout,
-    pub(crate) values: &'a [f32],
+    pub(crate) values: &'a [T],
     /// The slot of each slice, if they are not in their order.
     pub(crate) slots: Option<&'a [usize]>,
 }
@@ -36,12 +48,12 @@ impl Target<'_> {
     }
 }
 
-impl<'a> Batch<'a> {
-    fn row(&self, place: &Place) -> &'a [f32] {
+impl<'a, T> Batch<'a, T> {
+    fn row(&self, place: &Place) -> &'a [T] {
         self.row_of(place.clip, place.block, place.t, place.y)
     }
 
-    fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [f32] {
+    fn row_of(&self, clip: usize, block: usize, t: usize, y: usize) -> &'a [T] {
         let row = self.layout.row(block, self.slots.map_or(t, |slots| slots[t]), y);
         let start = clip * self.layout.len();
         &self.values[start + row.start..start + row.end]
@@ -63,7 +75,7 @@ fn rows(layout: &Layout, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Syn
 }
 
 /// As [`rows`], of the slices to be written.
-fn rows_of(target: &Target<'_>, values: &mut [f32], f: impl Fn(Place, &mut [f32]) + Sync) {
+fn rows_of<T: Element>(target: &Target<'_>, values: &mut [T], f: impl Fn(Place, &mut [T]) + Sync) {
     let layout = target.layout;
     let (slots, height) = (layout.slots, layout.shape[1]);
     values.par_chunks_mut(layout.row_pitch()).enumerate().with_min_len(4).for_each(|(index, row)| {
@@ -89,7 +101,7 @@ impl Pool {
         (0..kt * kh * kw).map(move |i| [i / (kh * kw), i / kw % kh, i % kw])
     }
 
-    fn forward(self, isa: Isa, input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
+    fn forward<T: Element>(self, isa: Isa, input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
         let [st, sy, sx] = self.stride;
         rows_of(target, output, |Place { clip, block, t, y }, row| {
             for (index, [dt, dy, dx]) in self.offsets().enumerate() {
@@ -98,7 +110,7 @@ impl Pool {
                     let picked = values.chunks(sx * LANES).zip(row.chunks_exact_mut(LANES));
                     picked.for_each(|(value, most)| most.copy_from_slice(&value[..LANES]));
                 } else {
-                    maximum(isa, row, values, sx);
+                    T::maximum(isa, row, values, sx);
                 }
             }
         });
@@ -139,12 +151,12 @@ impl Pool {
 }
 
 /// Computes a node that is neither the input nor a convolution.
-pub(crate) fn forward(
+pub(crate) fn forward<T: Element>(
     operation: &Operation,
     isa: Isa,
-    inputs: &[Batch<'_>],
+    inputs: &[Batch<'_, T>],
     target: &Target<'_>,
-    output: &mut [f32],
+    output: &mut [T],
 ) {
     match *operation {
         Operation::MaxPool { kernel, stride } => {
@@ -158,7 +170,7 @@ pub(crate) fn forward(
 }
 
 /// Repeats each value `factor` times on each axis.
-fn upsample(factor: [usize; 3], input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
+fn upsample<T: Element>(factor: [usize; 3], input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
     let [ft, fy, fx] = factor;
     rows_of(target, output, |Place { clip, block, t, y }, row| {
         let from = input.row_of(clip, block, t / ft, y / fy);
@@ -192,12 +204,12 @@ pub(crate) fn upsample_backward(
 }
 
 /// Joins along the channels.
-fn concat(inputs: &[Batch<'_>], target: &Target<'_>, output: &mut [f32]) {
+fn concat<T: Element>(inputs: &[Batch<'_, T>], target: &Target<'_>, output: &mut [T]) {
     rows_of(target, output, |place, row| {
-        row.fill(0.0);
+        row.fill(T::default());
         let mut first = 0;
         for input in inputs {
-            copy_channels(*input, &place, (first, row), |to, from| *to = from);
+            copy_channels(*input, &place, (first, row));
             first += input.layout.channels;
         }
     });
@@ -205,12 +217,7 @@ fn concat(inputs: &[Batch<'_>], target: &Target<'_>, output: &mut [f32]) {
 
 /// Gives the rows of the channels that input and row share, where the input's channels start at
 /// `first` of the joined ones.
-fn copy_channels(
-    input: Batch<'_>,
-    place: &Place,
-    (first, row): (usize, &mut [f32]),
-    set: impl Fn(&mut f32, f32),
-) {
+fn copy_channels<T: Copy>(input: Batch<'_, T>, place: &Place, (first, row): (usize, &mut [T])) {
     let channels = place.block * LANES..(place.block + 1) * LANES;
     let shared = first.max(channels.start)..(first + input.layout.channels).min(channels.end);
     if shared.is_empty() {
@@ -219,8 +226,7 @@ fn copy_channels(
     if first.is_multiple_of(LANES) && shared.start == channels.start {
         let block = (channels.start - first) / LANES;
         let from = input.row(&Place { block, ..*place });
-        row.iter_mut().zip(from).for_each(|(to, from)| set(to, *from));
-        return;
+        return row.copy_from_slice(from);
     }
     for channel in shared {
         let (block, lane) = ((channel - first) / LANES, (channel - first) % LANES);
@@ -229,7 +235,7 @@ fn copy_channels(
             .iter_mut()
             .step_by(LANES)
             .zip(from)
-            .for_each(|(to, from)| set(to, *from));
+            .for_each(|(to, from)| *to = *from);
     }
 }
 
@@ -259,7 +265,7 @@ pub(crate) fn concat_backward(
 }
 
 /// Frames 0, `step`, 2·`step`, …
-fn sample(step: usize, input: Batch<'_>, target: &Target<'_>, output: &mut [f32]) {
+fn sample<T: Element>(step: usize, input: Batch<'_, T>, target: &Target<'_>, output: &mut [T]) {
     rows_of(target, output, |Place { clip, block, t, y }, row| {
         row.copy_from_slice(input.row_of(clip, block, t * step, y));
     });

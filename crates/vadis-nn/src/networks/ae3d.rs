@@ -6,8 +6,9 @@ use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
-use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
+use vadis_kernels::volume::{Conv, Plan, PlanError, Scratch};
 
+use super::packed::PackedPair;
 use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
@@ -110,8 +111,17 @@ impl Ae3d {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenAe3d, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
-        Ok(FrozenAe3d { encoder: frozen(&self.encoder)?, decoder: frozen(&self.decoder)? })
+        Ok(FrozenAe3d { network: PackedPair::new(&self.encoder, &self.decoder)? })
+    }
+
+    /// As [`Ae3d::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// `examples`, clips `[n, channels, time, height, width]`, are like those to come: values beyond the
+    /// largest that they lead to saturate.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if there is none, or values over them are not finite.
+    pub fn frozen_int8(&self, examples: &[f32]) -> Result<FrozenAe3d, NnError> {
+        Ok(FrozenAe3d { network: PackedPair::int8(&self.encoder, &self.decoder, examples)? })
     }
 }
 
@@ -130,8 +140,7 @@ impl StateDict for Ae3d {
 /// [`Ae3d`] as it scores: a clip's result has the same bits whatever the batch and the threads.
 #[derive(Debug)]
 pub struct FrozenAe3d {
-    encoder: Frozen,
-    decoder: Frozen,
+    network: PackedPair,
 }
 
 impl FrozenAe3d {
@@ -141,27 +150,14 @@ impl FrozenAe3d {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut [Scratch; 2]) -> Result<Vec<f32>, NnError> {
-        let [first, second] = scratch;
-        let z = output(&self.encoder, x, batch, first)?;
-        output(&self.decoder, &z, batch, second)
+        self.network.run(x, batch, scratch)
     }
 
     /// The network on each window of a stream, for frame `wanted` of the window.
     ///
     /// # Errors
-    /// [`NnError::Tensor`] if a window has no such frame.
+    /// [`NnError::Tensor`] if a window has no such frame, [`NnError::SlidingInBytes`] if the network is in bytes.
     pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
-        Sliding::new(&[self.encoder.clone(), self.decoder.clone()], None, wanted)
+        self.network.sliding(wanted)
     }
-}
-
-/// The one output that `frozen` has.
-pub(super) fn output(
-    frozen: &Frozen,
-    x: &[f32],
-    batch: usize,
-    scratch: &mut Scratch,
-) -> Result<Vec<f32>, NnError> {
-    let mut outputs = frozen.run(x, batch, scratch).map_err(NnError::from)?;
-    Ok(outputs.pop().unwrap_or_default())
 }

@@ -6,9 +6,9 @@ use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
-use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
+use vadis_kernels::volume::{Conv, Plan, PlanError, Scratch};
 
-use super::ae3d::output;
+use super::packed::PackedPair;
 use super::{Arithmetic, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
@@ -127,8 +127,17 @@ impl Cae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenCae, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
-        Ok(FrozenCae { encoder: frozen(&self.encoder)?, decoder: frozen(&self.decoder)? })
+        Ok(FrozenCae { network: PackedPair::new(&self.encoder, &self.decoder)? })
+    }
+
+    /// As [`Cae::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// `examples`, frames `[n, channels, height, width]`, are like those to come: values beyond the
+    /// largest that they lead to saturate.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if there is none, or values over them are not finite.
+    pub fn frozen_int8(&self, examples: &[f32]) -> Result<FrozenCae, NnError> {
+        Ok(FrozenCae { network: PackedPair::int8(&self.encoder, &self.decoder, examples)? })
     }
 }
 
@@ -163,8 +172,7 @@ impl StateDict for Cae {
 /// [`Cae`] as it scores: a frame's result has the same bits whatever the batch and the threads.
 #[derive(Debug)]
 pub struct FrozenCae {
-    encoder: Frozen,
-    decoder: Frozen,
+    network: PackedPair,
 }
 
 impl FrozenCae {
@@ -174,8 +182,6 @@ impl FrozenCae {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut [Scratch; 2]) -> Result<Vec<f32>, NnError> {
-        let [first, second] = scratch;
-        let z = output(&self.encoder, x, batch, first)?;
-        output(&self.decoder, &z, batch, second)
+        self.network.run(x, batch, scratch)
     }
 }

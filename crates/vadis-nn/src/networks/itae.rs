@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
 
-use super::ae3d::output;
+use super::packed::Packed;
 use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment};
@@ -157,7 +157,17 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenItae, NnError> {
-        Ok(FrozenItae { network: self.network.frozen().map_err(NnError::from)? })
+        Ok(FrozenItae { network: Packed::new(&self.network)? })
+    }
+
+    /// As [`Itae::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// `examples`, clips `[n, channels, time, height, width]`, are like those to come: values beyond the
+    /// largest that they lead to saturate.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if there is none, or values over them are not finite.
+    pub fn frozen_int8(&self, examples: &[f32]) -> Result<FrozenItae, NnError> {
+        Ok(FrozenItae { network: Packed::int8(&self.network, examples)? })
     }
 
     /// The encoders alone, packed for inference: what the flows are trained on.
@@ -200,7 +210,7 @@ impl StateDict for Itae {
 /// [`Itae`] as it scores: a clip's result has the same bits whatever the batch and the threads.
 #[derive(Debug)]
 pub struct FrozenItae {
-    network: Frozen,
+    network: Packed,
 }
 
 impl FrozenItae {
@@ -210,15 +220,15 @@ impl FrozenItae {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
-        output(&self.network, x, batch, scratch)
+        self.network.run(x, batch, scratch)
     }
 
     /// The network on each window of a stream, for frame `wanted` of the window.
     ///
     /// # Errors
-    /// [`NnError::Tensor`] if a window has no such frame.
+    /// [`NnError::Tensor`] if a window has no such frame, [`NnError::SlidingInBytes`] if the network is in bytes.
     pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
-        Sliding::new(std::slice::from_ref(&self.network), None, wanted)
+        Sliding::new(&[self.network.floats()?], None, wanted)
     }
 }
 

@@ -6,10 +6,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-use vadis_kernels::volume::{Frozen, Scratch};
+use vadis_kernels::volume::Scratch;
 
-use super::ae3d::output;
 use super::memory::{FrozenMemory, Memory};
+use super::packed::Packed;
 use super::{Ae3d, Ae3dConfig, Sliding};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
@@ -89,8 +89,7 @@ impl MemAe {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen(&self) -> Result<FrozenMemAe, NnError> {
-        let frozen = |segment: &VolumeSegment| segment.frozen().map_err(NnError::from);
-        let (encoder, decoder) = (frozen(&self.encoder)?, frozen(&self.decoder)?);
+        let (encoder, decoder) = (Packed::new(&self.encoder)?, Packed::new(&self.decoder)?);
         Ok(FrozenMemAe { encoder, memory: Arc::new(self.memory.frozen()?), decoder })
     }
 }
@@ -114,9 +113,9 @@ impl StateDict for MemAe {
 /// [`MemAe`] as it scores: a clip's result has the same bits whatever the batch and the threads.
 #[derive(Debug)]
 pub struct FrozenMemAe {
-    encoder: Frozen,
+    encoder: Packed,
     memory: Arc<FrozenMemory>,
-    decoder: Frozen,
+    decoder: Packed,
 }
 
 impl FrozenMemAe {
@@ -127,8 +126,8 @@ impl FrozenMemAe {
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut [Scratch; 2]) -> Result<Vec<f32>, NnError> {
         let [first, second] = scratch;
-        let z = self.memory.run(&output(&self.encoder, x, batch, first)?, batch)?;
-        output(&self.decoder, &z, batch, second)
+        let z = self.memory.run(&self.encoder.run(x, batch, first)?, batch)?;
+        self.decoder.run(&z, batch, second)
     }
 
     /// The network on each window of a stream, for frame `wanted` of the window.
@@ -136,7 +135,7 @@ impl FrozenMemAe {
     /// # Errors
     /// [`NnError::Tensor`] if a window has no such frame.
     pub fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {
-        let networks = [self.encoder.clone(), self.decoder.clone()];
+        let networks = [self.encoder.floats()?, self.decoder.floats()?];
         Sliding::new(&networks, Some(Arc::clone(&self.memory)), wanted)
     }
 }

@@ -4,7 +4,7 @@
 //! same names (`tests/scripts/twins.py`): a `state_dict` of the twin loads, and the other way round.
 //!
 //! A module trains where its device has autodiff; [`Module::valid`](burn::module::Module::valid) gives
-//! the one that evaluates. `frozen` packs the weights for inference on the CPU without burn.
+//! the one that evaluates. `frozen` packs the weights for inference on the CPU without burn, `frozen_int8` in bytes.
 
 mod ae3d;
 mod cae;
@@ -12,6 +12,7 @@ mod glow;
 mod itae;
 mod memae;
 mod memory;
+mod packed;
 mod sliding;
 
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
-use vadis_kernels::volume::{Frozen, Network, Operation, Options, Plan, RunError, Scratch, View, Workspace};
+use vadis_kernels::volume::{
+    Frozen, FrozenInt8, Network, Operation, Options, Plan, RunError, Scratch, View, Workspace,
+};
 
 use super::fast::{self, Engine, Kernels, Trained};
 use super::named::{self, LoadError, NamedTensor, flat_parameter, flat_values, flatten, named, with_values};
@@ -140,6 +142,18 @@ impl VolumeSegment {
         let running = flat_values(self.running.value_sync());
         let buffers = &running[..self.plan().buffer_count()];
         self.engine.kernels.freeze(&flat_values(self.weight.val()), buffers, nodes)
+    }
+
+    /// As [`VolumeSegment::frozen`], in bytes, with the ranges that values have over `clips` =
+    /// `[n, channels, time, height, width]`.
+    ///
+    /// # Errors
+    /// There is no clip, or values over them are not finite.
+    pub fn frozen_int8(&self, clips: &[f32]) -> Result<FrozenInt8, RunError> {
+        let running = flat_values(self.running.value_sync());
+        let buffers = &running[..self.plan().buffer_count()];
+        let output = &self.plan().nodes()[self.plan().output_node()].name;
+        self.engine.kernels.freeze_int8(&flat_values(self.weight.val()), buffers, &[output], clips)
     }
 
     /// As [`VolumeSegment::frozen_nodes`], for the plan's output.

@@ -3,39 +3,43 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use crate::tile::LANES;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
-/// Floats that start at a cache line, where vectors are read fastest.
+/// Values, floats or bytes, that start at a cache line, where vectors are read fastest.
 #[derive(Debug, Default)]
-pub(crate) struct Aligned {
-    floats: Vec<f32>,
+pub(crate) struct Aligned<T = f32> {
+    values: Vec<T>,
     start: usize,
     len: usize,
 }
 
-impl Aligned {
+impl<T: Copy + Default> Aligned<T> {
+    /// Values of a cache line.
+    const SPARE: usize = LINE / size_of::<T>();
+
     /// `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
-        let floats = vec![0.0; len + LANES];
-        let start = floats.as_ptr().align_offset(size_of::<[f32; LANES]>()).min(LANES);
-        Self { floats, start, len }
+        let values = vec![T::default(); len + Self::SPARE];
+        let start = values.as_ptr().align_offset(LINE).min(Self::SPARE);
+        Self { values, start, len }
     }
 
     /// Elements that fit without new memory.
     pub(crate) fn capacity(&self) -> usize {
-        self.floats.len().saturating_sub(LANES)
+        self.values.len().saturating_sub(Self::SPARE)
     }
 
     /// Sets the length; what the elements hold is not specified.
     pub(crate) fn resize(&mut self, len: usize) {
-        if self.start + len > self.floats.len() {
+        if self.start + len > self.values.len() {
             *self = Self::new(len);
         }
         self.len = len;
     }
 }
 
-impl Clone for Aligned {
+impl<T: Copy + Default> Clone for Aligned<T> {
     fn clone(&self) -> Self {
         let mut copy = Self::new(self.len);
         copy.copy_from_slice(self);
@@ -43,17 +47,17 @@ impl Clone for Aligned {
     }
 }
 
-impl Deref for Aligned {
-    type Target = [f32];
+impl<T> Deref for Aligned<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        &self.floats[self.start..self.start + self.len]
+    fn deref(&self) -> &[T] {
+        &self.values[self.start..self.start + self.len]
     }
 }
 
-impl DerefMut for Aligned {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.floats[self.start..self.start + self.len]
+impl<T> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.values[self.start..self.start + self.len]
     }
 }
 
@@ -68,9 +72,9 @@ impl Scratch {
     pub(super) fn lend(&self, len: usize) -> Loan<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, else the largest, so that few ever grow.
-        let fits = |buffer: &Aligned| buffer.floats.len() >= len + LANES;
+        let fits = |buffer: &Aligned| buffer.capacity() >= len;
         let rank = |buffer: &Aligned| {
-            let size = buffer.floats.len();
+            let size = buffer.capacity();
             if fits(buffer) { (0, size) } else { (1, usize::MAX - size) }
         };
         let best = (0..free.len()).min_by_key(|&i| rank(&free[i]));

@@ -11,7 +11,6 @@ use super::coupling::{self, Shape};
 use super::mix::{self, Mix};
 use super::permutation::{Factors, Permutation};
 use crate::NnError;
-use crate::networks::ae3d::output;
 use crate::segment::initial_values;
 
 /// Where a step's parameters lie in the flat parameter.
@@ -277,6 +276,7 @@ impl FrozenStep {
 
     /// What the net gives for the first halves, which the coupling does not change.
     pub(super) fn net(&self, shape: Shape, x: &[f32], scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
-        output(&self.net, &shape.first_halves(x), x.len() / shape.len(), scratch)
+        let mut outputs = self.net.run(&shape.first_halves(x), x.len() / shape.len(), scratch)?;
+        Ok(outputs.pop().unwrap_or_default())
     }
 }
