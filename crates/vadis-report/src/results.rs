@@ -66,7 +66,7 @@ fn results_page(results: &Results) -> String {
                         } }
                     } }
                 } }
-                ul { @for note in notes(results) { li { (note) } } }
+                ul.notes { @for note in notes(results) { li { (note) } } }
             }
         }
         (page::footer(env!("CARGO_PKG_VERSION")))
@@ -180,7 +180,7 @@ fn notes(results: &Results) -> Vec<String> {
         "One seed: the figure with its 95 % interval, by resampling videos (minutes where there is one video); \
          several seeds: their mean and range."
             .to_owned(),
-        "`causal` is what a live camera can have: nothing of the footage to come beyond the declared delay.".to_owned(),
+        "Causal is what a live camera can have: nothing of the footage to come beyond the declared delay.".to_owned(),
     ];
     let mut add = |note: String| {
         if !notes.contains(&note) {
