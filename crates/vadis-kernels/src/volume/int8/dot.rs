@@ -23,17 +23,18 @@ pub(super) const GROUP: usize = 4;
 pub(super) struct Unit {
     pub(super) isa: Isa,
     /// Whether there is one instruction for a group (AVX-512 VNNI).
+    #[cfg(target_arch = "x86_64")]
     vnni: bool,
 }
 
 impl Unit {
     /// The fastest for an instruction set that the machine has.
     pub(super) fn new(isa: Isa) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        let vnni = isa == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni");
-        #[cfg(not(target_arch = "x86_64"))]
-        let vnni = false;
-        Self { isa, vnni }
+        Self {
+            isa,
+            #[cfg(target_arch = "x86_64")]
+            vnni: isa == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni"),
+        }
     }
 }
 
