@@ -5,29 +5,22 @@
 //! Prints milliseconds and GFLOP/s of the processor's time (Linux), the best of some batches of 256.
 #![allow(clippy::print_stdout, reason = "its output")]
 
+mod clock;
+
+use clock::processor_s;
 use vadis_kernels::{Activation, Isa, Layer, Network, Plan, Scratch, Workspace};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 256;
 
-/// Seconds that the process's threads have run.
-fn now() -> f64 {
-    let ran = |task: std::fs::DirEntry| -> Option<f64> {
-        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        statistics.split_whitespace().next()?.parse().ok()
-    };
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    tasks.filter_map(ran).sum::<f64>() * 1e-9
-}
-
 fn best(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
     let mut times = Vec::new();
     for _ in 0..runs {
-        let start = now();
+        let start = processor_s();
         work()?;
-        times.push(now() - start);
+        times.push(processor_s() - start);
     }
     Ok(times.into_iter().fold(f64::INFINITY, f64::min))
 }

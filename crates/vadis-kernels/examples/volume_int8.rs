@@ -8,37 +8,15 @@
 //! other work, with `RAYON_NUM_THREADS=1`.
 #![allow(clippy::print_stdout, reason = "its output")]
 
-use std::sync::LazyLock;
-use std::time::Instant;
-
+use clock::{median, now};
 use vadis_kernels::volume::{Network, Operation, Options, Plan, Scratch, Workspace};
 
+mod clock;
 #[path = "../tests/volume/plans.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod plans;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-static CPU: LazyLock<bool> = LazyLock::new(|| std::env::args().any(|argument| argument == "cpu"));
-
-/// Seconds by the clock, or those that the process's threads have run.
-fn now() -> f64 {
-    if !*CPU {
-        return START.elapsed().as_secs_f64();
-    }
-    let ran = |task: std::fs::DirEntry| -> Option<f64> {
-        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        statistics.split_whitespace().next()?.parse().ok()
-    };
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    tasks.filter_map(ran).sum::<f64>() / 1e9
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
-}
 
 fn size(shape: [usize; 4]) -> usize {
     shape.iter().product()

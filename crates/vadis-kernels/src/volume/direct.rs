@@ -216,8 +216,8 @@ impl Direct {
         output: &mut [f32],
         moments: &mut [f64],
     ) {
-        let all = InOrder::new(self.from.shape[0].max(self.to.shape[0]));
-        self.run_slices(isa, input, packed, finish, output, moments, &all.all(self.to.shape[0]));
+        let all = InOrder::new(self.from.shape[0], self.to.shape[0]);
+        self.run_slices(isa, input, packed, finish, output, moments, &all.slices());
     }
 
     /// As [`Direct::run`], of some slices of the output; `moments` must be empty unless of all.

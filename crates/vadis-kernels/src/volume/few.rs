@@ -103,8 +103,8 @@ impl Few {
         finish: &Finish<'_>,
         output: &mut [f32],
     ) {
-        let all = InOrder::new(self.from.shape[0].max(self.to.shape[0]));
-        self.run_slices(isa, input, packed, finish, output, &all.all(self.to.shape[0]));
+        let all = InOrder::new(self.from.shape[0], self.to.shape[0]);
+        self.run_slices(isa, input, packed, finish, output, &all.slices());
     }
 
     /// As [`Few::run`], of some slices of the output.

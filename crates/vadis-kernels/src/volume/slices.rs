@@ -16,16 +16,19 @@ pub(crate) struct Slices<'a> {
 
 /// All slices, in their order.
 #[derive(Clone, Debug)]
-pub(crate) struct InOrder(Vec<usize>);
+pub(crate) struct InOrder {
+    slots: Vec<usize>,
+    output: usize,
+}
 
 impl InOrder {
-    /// For up to `most` slices on either side.
-    pub(crate) fn new(most: usize) -> Self {
-        Self((0..most).collect())
+    /// For so many slices of the input and of the output.
+    pub(crate) fn new(input: usize, output: usize) -> Self {
+        Self { slots: (0..input.max(output)).collect(), output }
     }
 
-    /// All of an output of `output` slices.
-    pub(crate) fn all(&self, output: usize) -> Slices<'_> {
-        Slices { times: &self.0[..output], from: &self.0, to: &self.0 }
+    /// All of the output.
+    pub(crate) fn slices(&self) -> Slices<'_> {
+        Slices { times: &self.slots[..self.output], from: &self.slots, to: &self.slots }
     }
 }

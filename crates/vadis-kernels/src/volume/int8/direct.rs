@@ -12,7 +12,7 @@ use super::super::layout::Layout;
 use super::super::slices::InOrder;
 use super::super::taps::Window;
 use super::super::winograd::Aligned;
-use super::dot::{Dots, GROUP, Unit};
+use super::dot::{Dots, GROUP, Unit, add};
 use super::pass::{finish_bytes, finish_values};
 use super::scale::{ByteLanes, Lanes, Scale, Weight};
 use crate::shared::Shared;
@@ -107,8 +107,8 @@ impl DirectInt8 {
         assert_eq!(input.len(), self.direct.from.len(), "input of a convolution");
         assert_eq!(output.len(), self.direct.to.len(), "output of a convolution");
         let output = Shared::new(output);
-        let all = InOrder::new(self.direct.from.shape[0].max(self.direct.to.shape[0]));
-        let slices = all.all(self.direct.to.shape[0]);
+        let all = InOrder::new(self.direct.from.shape[0], self.direct.to.shape[0]);
+        let slices = all.slices();
         (0..self.direct.task_count(1)).into_par_iter().with_max_len(1).for_each_init(
             Memory::default,
             |memory, index| {
@@ -200,11 +200,7 @@ impl DirectInt8 {
         {
             for y in height.phases[task.phase].iter().filter(|&&tap| height.reads(index, tap).is_some()) {
                 let place = ((task.panel * width.phases.len() + px) * kt + t.k) * kh + y.k;
-                let zeros = &self.zeros[place * PANEL..][..PANEL];
-                start
-                    .iter_mut()
-                    .zip(zeros)
-                    .for_each(|(start, zero)| *start = i32::wrapping_add(*start, *zero));
+                add(&mut start, &self.zeros[place * PANEL..]);
             }
         }
         start

@@ -38,6 +38,11 @@ impl Unit {
     }
 }
 
+/// Adds the first of `values` to what a panel's sums start from, modulo 2³² as they are summed.
+pub(super) fn add(start: &mut [i32; PANEL], values: &[i32]) {
+    start.iter_mut().zip(&values[..PANEL]).for_each(|(start, &value)| *start = start.wrapping_add(value));
+}
+
 /// out[n][x][l] = start[n][l] + Σ over runs, Σ_g, Σ_j a[run.a + x·a_step + 4g + j] · b[run.b + (16·(N·g + n) + l)·4 + j]
 ///
 /// for `count` positions x, N output blocks n of 16 lanes l, `groups` groups g and their four channels

@@ -11,7 +11,7 @@ use super::super::layout::Layout;
 use super::super::slices::InOrder;
 use super::super::taps::Window;
 use super::super::winograd::Aligned;
-use super::dot::{Dots, GROUP, Unit};
+use super::dot::{Dots, GROUP, Unit, add};
 use super::pass::scale_sums;
 use super::scale::{Scale, Weight};
 use crate::Activation;
@@ -75,8 +75,8 @@ impl FewInt8 {
         assert_eq!(input.len(), few.from.len(), "input of a convolution");
         assert_eq!(output.len(), few.to.len(), "output of a convolution");
         let output = Shared::new(output);
-        let all = InOrder::new(few.from.shape[0].max(few.to.shape[0]));
-        let slices = all.all(few.to.shape[0]);
+        let all = InOrder::new(few.from.shape[0], few.to.shape[0]);
+        let slices = all.slices();
         let products = few.blocks().next_multiple_of(2) * LANES * few.from.shape[2];
         let memory = || Memory {
             sums: vec![0.0; few.sums_len(&slices)],
@@ -111,11 +111,7 @@ impl FewInt8 {
                     a: few.from.at(block, t, from, 0),
                     b: (tap.k * few.from.blocks() + block) * LANES * width,
                 }));
-                let zeros = &self.zeros[(panel * taps + tap.k) * PANEL..][..PANEL];
-                start
-                    .iter_mut()
-                    .zip(zeros)
-                    .for_each(|(start, zero)| *start = i32::wrapping_add(*start, *zero));
+                add(&mut start, &self.zeros[(panel * taps + tap.k) * PANEL..]);
             }
             let dots = Dots {
                 a: input,

@@ -114,9 +114,8 @@ impl Winograd {
         output: &mut [f32],
         sums: &mut [f64],
     ) {
-        let all = InOrder::new(self.input.shape[0].max(self.output.shape[0]));
-        let slices = all.all(self.output.shape[0]);
-        self.forward_slices(pass, input, packed, epilogue, output, sums, &slices);
+        let all = InOrder::new(self.input.shape[0], self.output.shape[0]);
+        self.forward_slices(pass, input, packed, epilogue, output, sums, &all.slices());
     }
 
     /// As [`Winograd::forward`], of some slices of the output; `sums` must be empty unless of all.
