@@ -55,6 +55,17 @@ pub struct Span {
     pub steps_per_epoch: u64,
 }
 
+impl Span {
+    /// `epochs` passes over `items` in steps of `batch`, but at least `least` steps and, unless it is 0, at most
+    /// `most`.
+    pub fn new(items: usize, batch: usize, epochs: usize, [least, most]: [usize; 2]) -> Self {
+        let steps_per_epoch = ((items / batch) as u64).max(1);
+        let steps = (steps_per_epoch * epochs as u64).max(least as u64);
+        let steps = if most > 0 { steps.min(most as u64) } else { steps };
+        Self { steps, steps_per_epoch }
+    }
+}
+
 /// A schedule for one training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
@@ -230,6 +241,15 @@ mod tests {
         ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_training_has_a_least_and_a_most_length() {
+        let span = |items, limits| Span::new(items, 4, 3, limits);
+        assert_eq!(span(9, [0, 0]), Span { steps: 6, steps_per_epoch: 2 });
+        assert_eq!(span(9, [7, 0]).steps, 7);
+        assert_eq!(span(9, [7, 5]).steps, 5, "the most rules");
+        assert_eq!(span(3, [0, 9]), Span { steps: 3, steps_per_epoch: 1 });
     }
 
     #[test]

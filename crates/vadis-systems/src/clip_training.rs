@@ -4,7 +4,9 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use vadis_nn::optim::OptimiserState;
 use vadis_nn::schedule::{Rates, Schedule, Span};
+use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 
 use crate::clips::{Parts, Run, clip_starts, read_clips, shuffled};
@@ -76,6 +78,34 @@ pub(crate) trait ClipLearner {
     fn restore(&mut self, state: WeightFile, steps: u64) -> Result<(), SystemError>;
 }
 
+/// Puts an optimiser's moments into a state, under these names.
+pub(crate) fn put_moments(state: &mut WeightFile, names: [&str; 2], moments: &OptimiserState) {
+    for (name, values) in names.into_iter().zip([&moments.first, &moments.second]) {
+        state.insert(NamedTensor {
+            name: name.to_owned(),
+            shape: vec![values.len()],
+            values: values.clone(),
+        });
+    }
+}
+
+/// Takes the moments of `length` parameters after `steps` steps out of a state.
+///
+/// # Errors
+/// [`SystemError::Model`] if they are not there.
+pub(crate) fn take_moments(
+    state: &mut WeightFile,
+    names: [&str; 2],
+    length: usize,
+    steps: u64,
+) -> Result<OptimiserState, SystemError> {
+    let mut moment = |name: &str| match state.tensors.remove(name) {
+        Some((_, values)) if values.len() == length => Ok(values),
+        _ => Err(SystemError::Model { reason: format!("`{name}` is missing or has another length") }),
+    };
+    Ok(OptimiserState { steps, first: moment(names[0])?, second: moment(names[1])? })
+}
+
 /// A checkpoint's metadata; the arrays lie beside it.
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -116,7 +146,8 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
     let held_out = clip_starts(&parts.held_out, course.length, course.length);
     let held_out = crate::frames::spread(&held_out, LOOK_CLIPS);
     let batch = course.batch.min(starts.len());
-    let span = span(course, starts.len());
+    let limits = [course.min_steps, course.max_steps];
+    let span = Span::new(starts.len(), course.batch, course.epochs, limits);
     let rates = course.schedule.rates(course.rate, span);
     let earlier = course.earlier.clone();
     let mut training = Training {
@@ -159,15 +190,6 @@ fn joined(earlier: Vec<LogRow>, later: Vec<LogRow>) -> Vec<LogRow> {
         LogRow { terms: terms.clone(), ..row }
     })
     .collect()
-}
-
-fn span(course: &Course, clips: usize) -> Span {
-    let steps_per_epoch = ((clips / course.batch) as u64).max(1);
-    let mut steps = (steps_per_epoch * course.epochs as u64).max(course.min_steps as u64);
-    if course.max_steps > 0 {
-        steps = steps.min(course.max_steps as u64);
-    }
-    Span { steps, steps_per_epoch }
 }
 
 struct Training<'a, L> {

@@ -1,11 +1,14 @@
 //! Model files: weights with configuration and score statistics in their metadata.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
+use vadis_video::Colour;
 
-use crate::{Model, SystemError, method};
+use crate::{InputFormat, Model, SystemError, method};
 
 /// What a model file says of itself beside its weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,6 +69,40 @@ fn from_weights(file: &WeightFile) -> Result<(Box<dyn Model>, ModelInfo), System
     let info = serde_json::from_str(metadata(file, "info")?)
         .map_err(|e| SystemError::Model { reason: format!("its info: {e}") })?;
     Ok((method(system)?.load(file)?, info))
+}
+
+/// The format that a model reads, `input` in its file's metadata; each side lies in `sides`.
+pub(crate) fn input_format(
+    file: &WeightFile,
+    sides: RangeInclusive<usize>,
+) -> Result<InputFormat, SystemError> {
+    let [channels, height, width]: [usize; 3] = parse(file, "input")?;
+    let colour = if channels == 1 { Colour::Grey } else { Colour::Rgb };
+    if colour.channels() != channels || !sides.contains(&width) || !sides.contains(&height) {
+        return Err(SystemError::Model { reason: format!("input {channels}×{height}×{width}") });
+    }
+    Ok(InputFormat { width, height, colour })
+}
+
+/// The arrays of a file that are a network's, which must have `needed` values in all. A file of a few bytes may name
+/// a network of gigabytes: its own size decides, before anything is built.
+pub(crate) fn network_weights(
+    file: &WeightFile,
+    needed: usize,
+    is_its: impl Fn(&str) -> bool,
+) -> Result<Vec<NamedTensor>, SystemError> {
+    let weights = || file.tensors.iter().filter(|(name, _)| is_its(name));
+    let there: usize = weights().map(|(_, (_, values))| values.len()).sum();
+    if there != needed {
+        let reason = format!("it has {there} weights, its settings ask for {needed}");
+        return Err(SystemError::Model { reason });
+    }
+    let named = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| NamedTensor {
+        name: name.clone(),
+        shape: shape.clone(),
+        values: values.clone(),
+    };
+    Ok(weights().map(named).collect())
 }
 
 /// A text of the file's metadata.

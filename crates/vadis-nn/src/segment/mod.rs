@@ -14,7 +14,7 @@ mod volume;
 mod volume_reference;
 
 pub use image::Segment;
-pub use named::{LoadError, NamedTensor};
+pub use named::{LoadError, NamedTensor, with_values};
 pub use state::{StateDict, by_part, under};
 pub use vadis_kernels::{
     Activation, Frozen as FrozenSegment, Layer, Plan, PlanError, Reason, Scratch as SegmentScratch,
@@ -23,5 +23,5 @@ pub use vadis_kernels::{
 pub use volume::VolumeSegment;
 
 pub(crate) use fast::{Engine, Kernels, Trained, evaluate, in_pool, train};
-pub(crate) use named::{flat_parameter, flat_values, flatten, named, with_values};
+pub(crate) use named::{flat_parameter, flat_values, flatten, named};
 pub(crate) use volume::initial_values;

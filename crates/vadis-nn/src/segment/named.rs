@@ -117,9 +117,9 @@ pub(crate) fn flat_parameter(values: Vec<f32>, device: &Device) -> Param<Tensor<
     Param::initialized(ParamId::new(), value)
 }
 
-/// The parameter with other values and the same identity, so that an optimiser's state still belongs
-/// to it.
-pub(crate) fn with_values(parameter: Param<Tensor<1>>, values: Vec<f32>) -> Param<Tensor<1>> {
+/// The parameter with other values, as many as it has, and the same identity, so that an optimiser's state still
+/// belongs to it.
+pub fn with_values(parameter: Param<Tensor<1>>, values: Vec<f32>) -> Param<Tensor<1>> {
     parameter.map(|old| {
         let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device());
         if old.is_require_grad() { new.require_grad() } else { new }

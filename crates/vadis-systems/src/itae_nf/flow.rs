@@ -211,6 +211,11 @@ impl Flows {
         &self.state
     }
 
+    /// The clip rebuilt.
+    pub(super) fn rebuild(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Vec<f32>, SystemError> {
+        Ok(self.eyes.look(clip, scratch)?.0)
+    }
+
     pub(super) fn judge(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Unlikely, SystemError> {
         let (rebuilt, mut maps) = self.eyes.look(clip, scratch)?;
         let plane = self.eyes.plane();

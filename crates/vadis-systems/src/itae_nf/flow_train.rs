@@ -18,7 +18,7 @@ use super::Variant;
 use super::flow::{Eyes, FlowConfig, PARTS, load, take_state};
 use super::maps::{DYNAMIC, Maps, STATIC, Scales};
 use super::score::to_planes;
-use crate::clip_training::{ClipLearner, Terms};
+use crate::clip_training::{ClipLearner, Terms, put_moments, take_moments};
 use crate::clips::read_clips;
 use crate::{FrameStore, InputFormat, SystemError};
 
@@ -177,27 +177,18 @@ impl ClipLearner for FlowLearner {
         let mut file = WeightFile::default();
         under(AUTOENCODER, &self.autoencoder).into_iter().for_each(|tensor| file.insert(tensor));
         file.insert(self.scales.named());
-        for ((part, flow), (names, state)) in
-            PARTS.iter().zip(&self.flows).zip(MOMENTS.iter().zip(&self.moments))
+        for ((part, flow), (names, moments)) in
+            PARTS.iter().zip(&self.flows).zip(MOMENTS.into_iter().zip(&self.moments))
         {
             under(part, flow).into_iter().for_each(|tensor| file.insert(tensor));
-            for (name, values) in names.iter().zip([&state.first, &state.second]) {
-                let (name, shape, values) = ((*name).to_owned(), vec![values.len()], values.clone());
-                file.insert(NamedTensor { name, shape, values });
-            }
+            put_moments(&mut file, names, moments);
         }
         Ok(file)
     }
 
     fn restore(&mut self, mut state: WeightFile, steps: u64) -> Result<(), SystemError> {
-        let length = |moments: &OptimiserState| moments.first.len();
-        for (names, moments) in MOMENTS.iter().zip(&mut self.moments) {
-            let mut part = |name: &str| match state.tensors.remove(name) {
-                Some((_, values)) if values.len() == length(moments) => Ok(values),
-                _ => Err(SystemError::Model { reason: format!("`{name}` is missing or has another length") }),
-            };
-            let (first, second) = (part(names[0])?, part(names[1])?);
-            *moments = OptimiserState { steps, first, second };
+        for (names, moments) in MOMENTS.into_iter().zip(&mut self.moments) {
+            *moments = take_moments(&mut state, names, moments.first.len(), steps)?;
         }
         self.scales = Scales::take(&mut state)?;
         self.flows = load(self.flows.clone(), take_state(&mut state))?;

@@ -11,13 +11,13 @@ use vadis_nn::NnError;
 use vadis_nn::networks::{FrozenItae, Itae as Network};
 use vadis_nn::segment::{NamedTensor, StateDict};
 use vadis_nn::weights::WeightFile;
-use vadis_video::{Colour, Frame};
+use vadis_video::Frame;
 
 use super::flow::{Flows, Unlikely};
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
 use crate::frames::to_unit;
-use crate::model_file::parse;
+use crate::model_file::{input_format, network_weights, parse};
 use crate::patches::{Patches, box_blur};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
 use crate::store::check_format;
@@ -47,6 +47,13 @@ pub(super) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Ve
     planes
 }
 
+/// The network packed for scoring: alone, or giving the features too that its flows look at.
+#[derive(Debug)]
+enum Sight {
+    Rebuilt(FrozenItae),
+    Judged(Box<Flows>),
+}
+
 /// A trained model of a variant.
 #[derive(Debug)]
 pub struct ItaeModel {
@@ -54,9 +61,8 @@ pub struct ItaeModel {
     config: ItaeConfig,
     format: InputFormat,
     weights: Vec<NamedTensor>,
-    network: FrozenItae,
+    sight: Sight,
     counts: Vec<f32>,
-    flows: Option<Flows>,
     statistics: Statistics,
     /// Memory of the network, used again from clip to clip.
     scratch: Mutex<Scratch>,
@@ -69,26 +75,33 @@ impl ItaeModel {
         format: InputFormat,
         network: &Network,
         counts: Vec<f32>,
+        flows: Option<Flows>,
     ) -> Result<Self, SystemError> {
+        let sight = match flows {
+            Some(flows) => Sight::Judged(Box::new(flows)),
+            None => Sight::Rebuilt(network.frozen()?),
+        };
         Ok(Self {
             variant,
             config,
             format,
             weights: network.state_dict(),
-            network: network.frozen()?,
+            sight,
             counts,
-            flows: None,
             statistics: Statistics::default(),
             scratch: Mutex::default(),
         })
     }
 
-    pub(super) fn with_flows(self, flows: Flows) -> Self {
-        Self { flows: Some(flows), ..self }
+    fn flows(&self) -> Option<&Flows> {
+        match &self.sight {
+            Sight::Rebuilt(_) => None,
+            Sight::Judged(flows) => Some(flows),
+        }
     }
 
     fn settings(&self) -> Settings {
-        Settings { itae: self.config.clone(), flow: self.flows.as_ref().map(|flows| flows.config.clone()) }
+        Settings { itae: self.config.clone(), flow: self.flows().map(|flows| flows.config.clone()) }
     }
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {
@@ -106,7 +119,7 @@ impl ItaeModel {
             _ => None,
         };
         Settings { itae: config.clone(), flow: flow.clone() }.check()?;
-        let format = format_of(file)?;
+        let format = input_format(file, 16..=MOST)?;
         let counts = file.values(COUNTS)?.to_vec();
         if counts.len() != format.width * format.height {
             let reason =
@@ -117,27 +130,14 @@ impl ItaeModel {
         let flows =
             flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(&flow, &mut rest, format)?)));
         let flows = flows.transpose()?;
-        let weights = || rest.tensors.iter().filter(|(name, _)| *name != COUNTS);
-        // A file of a few bytes may name a network of gigabytes: its own size decides, before anything is built.
-        let there: usize = weights().map(|(_, (_, values))| values.len()).sum();
         let needed = variant.network(&config, format).value_count()?;
-        if there != needed {
-            let reason = format!("it has {there} weights, its settings ask for {needed}");
-            return Err(SystemError::Model { reason });
-        }
+        let weights = network_weights(&rest, needed, |name| name != COUNTS)?;
         let device = burn::tensor::Device::default();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let network = variant.network(&config, format).init(&device, &mut rng)?;
-        let named = weights().map(|(name, (shape, values))| NamedTensor {
-            name: name.clone(),
-            shape: shape.clone(),
-            values: values.clone(),
-        });
-        let network = network.load_state_dict(named.collect()).map_err(NnError::from)?;
-        let mut model = Self::new(variant, config, format, &network, counts)?;
-        if let Some((flow, (flows, scales))) = flows {
-            model = model.with_flows(Flows::new(flow, &network, &flows, scales, format)?);
-        }
+        let network = network.load_state_dict(weights).map_err(NnError::from)?;
+        let flows = flows.map(|(flow, (flows, scales))| Flows::new(flow, &network, &flows, scales, format));
+        let mut model = Self::new(variant, config, format, &network, counts, flows.transpose()?)?;
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
@@ -145,12 +145,15 @@ impl ItaeModel {
     /// The clip rebuilt, `[channels, length, height, width]` in [−1, 1].
     fn rebuild(&self, clip: &[f32]) -> Result<Vec<f32>, SystemError> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.network.run(clip, 1, &mut scratch)?)
+        match &self.sight {
+            Sight::Rebuilt(network) => Ok(network.run(clip, 1, &mut scratch)?),
+            Sight::Judged(flows) => flows.rebuild(clip, &mut scratch),
+        }
     }
 
     /// The clip rebuilt, and how unlikely its static and its dynamic feature frames are, where there are flows.
     fn see(&self, clip: &[f32]) -> Result<(Vec<f32>, [Vec<f32>; 2]), SystemError> {
-        let Some(flows) = &self.flows else { return Ok((self.rebuild(clip)?, Default::default())) };
+        let Some(flows) = self.flows() else { return Ok((self.rebuild(clip)?, Default::default())) };
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let Unlikely { rebuilt, appearance, motion } = flows.judge(clip, &mut scratch)?;
         Ok((rebuilt, [appearance, motion]))
@@ -191,16 +194,6 @@ impl ItaeModel {
     }
 }
 
-fn format_of(file: &WeightFile) -> Result<InputFormat, SystemError> {
-    let [channels, height, width]: [usize; 3] = parse(file, "input")?;
-    let colour = if channels == 1 { Colour::Grey } else { Colour::Rgb };
-    let sides = 16..=MOST;
-    if colour.channels() != channels || !sides.contains(&width) || !sides.contains(&height) {
-        return Err(SystemError::Model { reason: format!("input {channels}×{height}×{width}") });
-    }
-    Ok(InputFormat { width, height, colour })
-}
-
 impl ClipJudge for ItaeModel {
     fn format(&self) -> InputFormat {
         self.format
@@ -211,7 +204,7 @@ impl ClipJudge for ItaeModel {
     }
 
     fn columns(&self) -> usize {
-        if self.flows.is_some() { 3 } else { 1 }
+        if self.flows().is_some() { 3 } else { 1 }
     }
 
     fn planes(&self, frame: &[u8]) -> Vec<f32> {
@@ -266,7 +259,7 @@ impl Model for ItaeModel {
     }
 
     fn indicators(&self) -> &[&'static str] {
-        if self.flows.is_some() { &WITH_FLOWS } else { &RECONSTRUCTION }
+        if self.flows().is_some() { &WITH_FLOWS } else { &RECONSTRUCTION }
     }
 
     fn statistics(&self) -> &Statistics {
@@ -283,7 +276,7 @@ impl Model for ItaeModel {
 
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
-        let flows = self.flows.iter().flat_map(Flows::state);
+        let flows = self.flows().into_iter().flat_map(Flows::state);
         self.weights.iter().chain(flows).cloned().for_each(|t| file.insert(t));
         let InputFormat { width, height, colour } = self.format;
         let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.counts.clone());
@@ -334,6 +327,8 @@ fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use vadis_video::Colour;
+
     use super::*;
     use crate::Preset;
 
@@ -343,7 +338,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let network =
             Variant::TwoPath.network(&config, format).init(&burn::tensor::Device::default(), &mut rng);
-        ItaeModel::new(Variant::TwoPath, config, format, &network.unwrap(), counts).unwrap()
+        ItaeModel::new(Variant::TwoPath, config, format, &network.unwrap(), counts, None).unwrap()
     }
 
     /// Eq. 12 by plain loops, the error of a colour frame being the mean over its channels.

@@ -8,7 +8,7 @@ use vadis_kernels::volume::Scratch;
 use vadis_nn::loss::FrameLoss;
 use vadis_nn::networks::Itae as Network;
 use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
-use vadis_nn::segment::{NamedTensor, StateDict};
+use vadis_nn::segment::StateDict;
 use vadis_nn::weights::WeightFile;
 use vadis_nn::{NnError, tensor_values};
 
@@ -16,7 +16,9 @@ use super::flow::Flows;
 use super::flow_train::FlowLearner;
 use super::score::{ItaeModel, to_planes};
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
-use crate::clip_training::{ClipLearner, Course, Terms, goes_on_with, train_on_clips};
+use crate::clip_training::{
+    ClipLearner, Course, Terms, goes_on_with, put_moments, take_moments, train_on_clips,
+};
 use crate::clips::{Parts, clip_starts, thinned};
 use crate::frames::{counts_of, observe_runs};
 use crate::session::identity;
@@ -50,10 +52,7 @@ pub(super) fn train(
             (network, Some(flows))
         }
     };
-    let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts)?;
-    if let Some(flows) = flows {
-        model = model.with_flows(flows);
-    }
+    let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts, flows)?;
     calibrate(&mut model, config, footage, &parts, session)?;
     Ok(model)
 }
@@ -235,21 +234,12 @@ impl ClipLearner for AutoencoderLearner {
 
     fn state(&self) -> Result<WeightFile, SystemError> {
         let mut file = self.network.to_weight_file();
-        for (name, values) in MOMENTS.into_iter().zip([&self.moments.first, &self.moments.second]) {
-            let (name, shape, values) = (name.to_owned(), vec![values.len()], values.clone());
-            file.insert(NamedTensor { name, shape, values });
-        }
+        put_moments(&mut file, MOMENTS, &self.moments);
         Ok(file)
     }
 
     fn restore(&mut self, mut state: WeightFile, steps: u64) -> Result<(), SystemError> {
-        let length = self.moments.first.len();
-        let mut moment = |name: &str| match state.tensors.remove(name) {
-            Some((_, values)) if values.len() == length => Ok(values),
-            _ => Err(SystemError::Model { reason: format!("`{name}` is missing or has another length") }),
-        };
-        let (first, second) = (moment(MOMENTS[0])?, moment(MOMENTS[1])?);
-        self.moments = OptimiserState { steps, first, second };
+        self.moments = take_moments(&mut state, MOMENTS, self.moments.first.len(), steps)?;
         self.network = self.network.clone().load_weight_file(state).map_err(NnError::from)?;
         Ok(())
     }

@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
-use vadis_video::{Colour, Frame};
+use vadis_video::Frame;
 
 use super::network::{Autoencoder, Frozen};
 use super::quality::{Quality, QualityReference};
 use super::{MleConfig, ScoreKind};
 use crate::frames::to_unit;
-use crate::model_file::parse;
+use crate::model_file::{input_format, network_weights, parse};
 use crate::store::check_format;
 use crate::{Explanation, FrameStore, InputFormat, Model, Scored, Scorer, Statistics, SystemError};
 
@@ -92,12 +92,9 @@ impl MleModel {
     pub fn from_file(file: &WeightFile) -> Result<Self, SystemError> {
         let config: MleConfig = parse(file, "config")?;
         config.check()?;
-        let [channels, height, width]: [usize; 3] = parse(file, "input")?;
-        let colour = if channels == 1 { Colour::Grey } else { Colour::Rgb };
-        let format = InputFormat { width, height, colour };
-        if colour.channels() != channels || !(1..=4096).contains(&width) || !(1..=4096).contains(&height) {
-            return Err(SystemError::Model { reason: format!("input {channels}×{height}×{width}") });
-        }
+        let format = input_format(file, 1..=4096)?;
+        let InputFormat { width, height, colour } = format;
+        let channels = colour.channels();
         let array = |name: &str, len: usize| match file.values(name)? {
             values if values.len() == len => Ok(values.to_vec()),
             values => {
@@ -114,22 +111,11 @@ impl MleModel {
             variance: array("reference.variance", 1)?[0],
             patch: config.patch,
         };
-        // A file of a few bytes may name a network of gigabytes: its own size decides, before anything is built.
-        let weights = || file.tensors.iter().filter(|(name, _)| !name.starts_with("reference."));
-        let there: usize = weights().map(|(_, (_, values))| values.len()).sum();
         let needed = Autoencoder::parameter_count(&config, format)?;
-        if there != needed {
-            let reason = format!("it has {there} weights, its settings ask for {needed}");
-            return Err(SystemError::Model { reason });
-        }
+        let weights = network_weights(file, needed, |name| !name.starts_with("reference."))?;
         let device = burn::tensor::Device::default();
         let network = Autoencoder::new(&config, format, &device, &mut ChaCha8Rng::seed_from_u64(0))?;
-        let named = weights().map(|(name, (shape, values))| NamedTensor {
-            name: name.clone(),
-            shape: shape.clone(),
-            values: values.clone(),
-        });
-        let network = network.load_named(named.collect())?;
+        let network = network.load_named(weights)?;
         let mut model = Self::new(config, format, &network, reference)?;
         model.statistics = parse(file, "statistics")?;
         Ok(model)

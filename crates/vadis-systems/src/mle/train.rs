@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use vadis_nn::loss::{RenyiEntropy, mse};
 use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
-use vadis_nn::segment::Segment;
+use vadis_nn::schedule::Span;
+use vadis_nn::segment::{Segment, with_values};
 use vadis_nn::weights::WeightFile;
 use vadis_nn::{NnError, tensor_values};
 
@@ -18,6 +17,7 @@ use super::MleConfig;
 use super::network::Autoencoder;
 use super::quality::QualityReference;
 use super::score::MleModel;
+use crate::clips::shuffled;
 use crate::frames::{CALIBRATION_FRAMES, background, calibrate, counts_of, spread, to_unit};
 use crate::model_file::metadata;
 use crate::session::{CHECKPOINT_EVERY_S, identity};
@@ -69,8 +69,7 @@ struct Trainer<'a> {
     entropy: RenyiEntropy,
     moments: [OptimiserState; 2],
     step: u64,
-    total: u64,
-    steps_per_epoch: u64,
+    span: Span,
     log: Vec<LogRow>,
     earlier_s: f64,
     identity: String,
@@ -97,19 +96,13 @@ impl<'a> Trainer<'a> {
         let device = session.device.clone().autodiff();
         let network = Autoencoder::new(config, footage.format(), &device, &mut rng)?;
         let moments = [&network.encoder, &network.decoder].map(|s| Adam::state(s.plan().parameter_count()));
-        let steps_per_epoch = ((frames / config.batch) as u64).max(1);
-        let mut total = (steps_per_epoch * config.epochs as u64).max(config.min_steps as u64);
-        if config.max_steps > 0 {
-            total = total.min(config.max_steps as u64);
-        }
         let mut trainer = Self {
             config,
             network,
             entropy: RenyiEntropy::new(config.bandwidth),
             moments,
             step: 0,
-            total,
-            steps_per_epoch,
+            span: Span::new(frames, config.batch, config.epochs, [config.min_steps, config.max_steps]),
             log: Vec::new(),
             earlier_s: 0.0,
             identity: identity(config, footage, session)?,
@@ -130,16 +123,16 @@ impl<'a> Trainer<'a> {
         let began = Instant::now();
         let mut saved = Instant::now();
         let mut order = (u64::MAX, Vec::new());
-        while self.step < self.total {
+        while self.step < self.span.steps {
             if session.interrupted() {
                 return Err(self.interrupt(began, session)?);
             }
-            let epoch = self.step / self.steps_per_epoch;
+            let epoch = self.step / self.span.steps_per_epoch;
             if order.0 != epoch {
                 order = (epoch, shuffled(places, session.seed, epoch));
             }
             let batch = self.config.batch.min(places.len());
-            let from = (self.step % self.steps_per_epoch) as usize * batch;
+            let from = (self.step % self.span.steps_per_epoch) as usize * batch;
             let frames = footage.read(&order.1[from..from + batch])?;
             let terms = self.step(&to_unit(&frames, footage.format(), counts), batch)?;
             self.record(terms, self.earlier_s + began.elapsed().as_secs_f64(), session);
@@ -200,9 +193,9 @@ impl<'a> Trainer<'a> {
 
     fn record(&mut self, terms: Vec<(String, f64)>, seconds: f64, session: &mut Session<'_>) {
         let note = format!("mse {:.5} · entropy {:.2}", terms[1].1, terms[2].1);
-        let epoch = self.step as f64 / self.steps_per_epoch as f64;
+        let epoch = self.step as f64 / self.span.steps_per_epoch as f64;
         self.log.push(LogRow { step: self.step, epoch, seconds, terms });
-        (session.progress)(Progress { stage: "training", done: self.step, total: self.total, note });
+        (session.progress)(Progress { stage: "training", done: self.step, total: self.span.steps, note });
     }
 
     fn save(&self, seconds: f64, session: &Session<'_>) -> Result<(), SystemError> {
@@ -250,7 +243,7 @@ impl<'a> Trainer<'a> {
             if [&weight, &first, &second].iter().any(|v| v.len() != state.first.len()) {
                 return Err(refuse("its arrays have other lengths"));
             }
-            set_weight(segment, weight);
+            segment.weight = with_values(segment.weight.clone(), weight);
             *state = OptimiserState { steps: head.step, first, second };
         }
         self.entropy.resume(head.sigma2);
@@ -260,23 +253,9 @@ impl<'a> Trainer<'a> {
     }
 }
 
-fn shuffled(places: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(epoch + 1);
-    let mut order = places.to_vec();
-    order.shuffle(&mut rng);
-    order
-}
-
 fn scalar(tensor: &Tensor<1>) -> Result<f64, NnError> {
     let value: Result<f32, _> = tensor.clone().detach().try_into_scalar();
     value.map(f64::from).map_err(|e| NnError::Tensor(e.to_string()))
-}
-
-fn set_weight(segment: &mut Segment, values: Vec<f32>) {
-    let old = segment.weight.val();
-    let new = Tensor::from_data(TensorData::new(values, old.dims()), &old.device()).require_grad();
-    segment.weight = Param::initialized(segment.weight.id, new);
 }
 
 /// The finished model: what is usual, and how its columns lie, on the calibration footage.

@@ -5,6 +5,7 @@ mod published;
 
 use std::path::Path;
 
+use clap::Args;
 use vadis::eval::protocol::Evaluation;
 use vadis::eval::run::{DatasetSanity, ResultRow, Results, RunInfo};
 use vadis::report::write_results;
@@ -27,7 +28,7 @@ pub(super) fn run(args: &BenchArgs, output: &Output<'_>) -> Result<(), Failure> 
     }
     let path = args.output.join("results.json");
     let mut results = if path.exists() { Results::read(&path)? } else { Results::default() };
-    let surroundings = output.surroundings(&source_args())?;
+    let surroundings = output.surroundings(&source_args()?)?;
     let mut told = 0;
     for asked in &asked {
         let footage = footage::open(asked, args, &surroundings)?;
@@ -74,20 +75,21 @@ fn learn_args(args: &BenchArgs, seed: u64) -> SystemArgs {
     }
 }
 
-/// How benchmarks are read: as a user would who says nothing.
-fn source_args() -> SourceArgs {
-    SourceArgs { sources: Vec::new(), image_fps: 10.0, timeout: 30.0, max_frames: None }
+/// What a user has who says nothing but `words`.
+fn unsaid<A: Args>(words: &[&str]) -> Result<A, Failure> {
+    let command = A::augment_args(clap::Command::new("bench").no_binary_name(true));
+    let matches = command.try_get_matches_from(words).and_then(|matches| A::from_arg_matches(&matches));
+    matches.map_err(|e| usage(e.to_string()))
 }
 
-/// How events are made: as a user would who says nothing.
+/// How benchmarks are read. The sources are not asked for: a benchmark names its own.
+fn source_args() -> Result<SourceArgs, Failure> {
+    unsaid(&["of the benchmark"])
+}
+
+/// How events are made.
 fn decision() -> Result<DecisionOptions, Failure> {
-    decision_options(&DecisionArgs {
-        threshold: "mad:3".to_owned(),
-        smoothing: "median:5s".to_owned(),
-        normalisation: "none".to_owned(),
-        min_event: 1.0,
-        merge: 3.0,
-    })
+    decision_options(&unsaid::<DecisionArgs>(&[])?)
 }
 
 /// One run.
@@ -121,7 +123,7 @@ impl Bench<'_> {
         let folder = self.args.output.join(self.folder_name());
         learn::prepare_folder(&folder, args.force, args.resume)?;
         let (sources, learnt_from) = self.learnt_from()?;
-        let learnt = learn_or_load(&plan, &sources, &folder, &source_args(), args.resume, output)?;
+        let learnt = learn_or_load(&plan, &sources, &folder, &source_args()?, args.resume, output)?;
         let header = Header {
             command: "bench",
             preset: plan.preset().to_string(),
