@@ -9,6 +9,7 @@ mod blocked;
 mod compile;
 mod direct;
 mod few;
+mod frozen;
 mod int8;
 mod kernel;
 mod layout;
@@ -24,7 +25,8 @@ mod taps;
 mod weights;
 mod winograd;
 
+pub use frozen::{Frozen, Scratch};
 pub use int8::FrozenInt8;
-pub use network::{Forward, Frozen, Gradients, Network, Options, RunError, Scratch, Workspace};
+pub use network::{Forward, Gradients, Network, Options, RunError, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
 pub use sliding::{SlidingWindow, Work};

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::scale::Scale;
-use crate::volume::network::{Frozen, RunError, Scratch, check, volume};
+use crate::volume::frozen::{Frozen, Scratch};
+use crate::volume::network::{RunError, check, volume};
 use crate::volume::plan::{Operation, Plan};
 
 /// Bins of a histogram.

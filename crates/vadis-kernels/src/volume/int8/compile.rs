@@ -7,8 +7,9 @@ use super::scale::{Scale, Weight};
 use super::{ConvInt8, FrozenInt8, NodeInt8, calibrate};
 use crate::volume::compile::window;
 use crate::volume::direct::Direct;
+use crate::volume::frozen::folded;
 use crate::volume::layout::{Layout, is_few};
-use crate::volume::network::{Network, RunError, folded};
+use crate::volume::network::{Network, RunError};
 use crate::volume::plan::{Conv, Node, Operation, Plan};
 
 impl Network {

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::volume::network::{Frozen, RunError, check};
+use crate::volume::frozen::Frozen;
+use crate::volume::network::{RunError, check};
 use crate::volume::plan::{Conv, Operation, Plan};
 use crate::volume::taps::{Axis, Tap, Window};
 

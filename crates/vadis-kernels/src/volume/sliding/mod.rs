@@ -12,8 +12,9 @@ mod needs;
 mod tests;
 
 use super::compile::{Machine, Way};
+use super::frozen::Frozen;
 use super::layout::Layout;
-use super::network::{Frozen, RunError, check};
+use super::network::{RunError, check};
 use super::select::{self, Batch, Target};
 use super::slices::Slices;
 use super::winograd::{self, Aligned};
