@@ -1,6 +1,6 @@
 """Fixtures of the networks: weights, one training step and the inference after it, by PyTorch.
 
-    python networks.py               writes ../fixtures/<network>.safetensors and <network>.state.safetensors
+    python networks.py [NETWORK]...  writes ../fixtures/<network>.safetensors and <network>.state.safetensors
     python networks.py --check DIR   loads what the Rust test `networks` saved to DIR into the twins
 
 `<network>.state.safetensors` is the module's `state_dict`. The other file has, computed in double
@@ -24,6 +24,7 @@ import twins
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 ODD = (8, 17, 22)  # 17 and 22 pixels become 9, 5, 3, 2 and 11, 6, 3, 2
 EVEN = (8, 12, 16)
+KINK = 1e-5
 
 # network, input shape
 CASES = {
@@ -91,13 +92,39 @@ def randomise_norms(network: nn.Module) -> None:
             module.num_batches_tracked.fill_(3)
 
 
-def write(name: str) -> int:
-    torch.manual_seed(0)
+def nearest_kink(network: nn.Module, x: Tensor) -> float:
+    """The least size of a norm's output, by its deviation: there the activation after it has a kink."""
+    nearest = [float("inf")]
+
+    def look(_module: nn.Module, _input: tuple[Tensor], output: Tensor) -> None:
+        nearest.append((output.abs().min() / output.std()).item())
+
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.register_forward_hook(look)
+    with torch.no_grad():
+        step(network, x, x)
+    return min(nearest)
+
+
+def drawn(name: str) -> tuple[nn.Module, Tensor]:
+    """A network and its input from the first seed that leaves no value where rounding decides the kink's side: there
+    the gradient jumps (seed 0 of ae3d has one, and another order of sums changes grad.x by 5 %)."""
     build, shape = CASES[name]
-    network = build()
-    randomise_norms(network)
-    randomise_flow(network)
-    x = torch.rand(shape)
+    for seed in range(100):
+        torch.manual_seed(seed)
+        network = build()
+        randomise_norms(network)
+        randomise_flow(network)
+        x = torch.rand(shape)
+        if nearest_kink(network, x) > KINK:
+            return network, x
+    raise RuntimeError(f"{name}: every seed has a value at a kink")
+
+
+def write(name: str) -> int:
+    network, x = drawn(name)
     state = FIXTURES / f"{name}.state.safetensors"
     save_file(network.state_dict(), state)
     network.double()
@@ -130,7 +157,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--check"]:
         check(Path(sys.argv[2]))
         return
-    sizes = {name: write(name) for name in CASES}
+    sizes = {name: write(name) for name in sys.argv[1:] or CASES}
     print(sizes, sum(sizes.values()), "bytes; torch", torch.__version__)
 
 
