@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::calibrate::Histogram;
 use super::scale::{Scale, Weight, to_byte};
 use super::{ConvInt8, FrozenInt8};
-use crate::volume::network::{Network, Options, Scratch, volume};
+use crate::volume::frozen::Scratch;
+use crate::volume::network::{Network, Options, volume};
 use crate::volume::plan::{Conv, Plan};
 use crate::{Activation, Isa};
 
