@@ -36,7 +36,7 @@ pub use lists::{
     read_latents, read_regions, write_events, write_labels, write_latents,
 };
 pub use lists::{parse_kinds, read_kinds};
-pub use results::{DatasetSanity, Published, ResultRow, Results};
+pub use results::{DatasetSanity, LambdaPoint, Published, ResultRow, Results};
 pub use scores::{ScoreWriter, Written};
 pub use training::TrainingWriter;
 

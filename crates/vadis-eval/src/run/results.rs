@@ -45,8 +45,22 @@ pub struct ResultRow {
     /// How many settings of this system have been measured on this data set's test labels, this one included; 0 for
     /// a validation set, which may be looked at freely.
     pub test_looks: u64,
+    /// What the paper's combination of the run's indicators reaches by its weight; only of systems that have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lambda_sweep: Vec<LambdaPoint>,
     /// The run directory, from where `results.json` lies.
     pub run: String,
+}
+
+/// The figures of one weight of a combination, under the protocol `paper`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LambdaPoint {
+    /// λ_L of Cho et al., Eq. 14.
+    pub lambda: f64,
+    /// Micro AUC; none where the labels leave it undefined.
+    pub auc: Option<f64>,
+    /// Equal error rate.
+    pub eer: Option<f64>,
 }
 
 /// A figure of a publication.
@@ -140,6 +154,7 @@ mod tests {
             frames_per_s: 2.0,
             peak_mib: None,
             test_looks: 1,
+            lambda_sweep: Vec::new(),
             run: format!("ped2/{system}/{seed}"),
         }
     }

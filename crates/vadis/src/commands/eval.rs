@@ -24,23 +24,44 @@ use super::scan::MODEL;
 use super::{Output, parse, report::check_run, usage};
 use crate::cli::EvalArgs;
 
-type Labels = BTreeMap<String, Vec<u8>>;
+pub(super) type Labels = BTreeMap<String, Vec<u8>>;
 
 pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
     let evaluation = measure(args)?;
     output.result(&describe(&evaluation), &serde_json::json!(evaluation))
 }
 
+/// Scores, what they are judged by, and how.
+pub(super) struct Case {
+    pub(super) table: ScoreTable,
+    pub(super) labels: Labels,
+    pub(super) options: EvalOptions,
+    dataset: Option<Dataset>,
+}
+
+impl Case {
+    pub(super) fn of(args: &EvalArgs) -> Result<Self, Failure> {
+        let folder = run_folder(args);
+        if let Some(folder) = folder {
+            check_run(folder)?;
+        }
+        let table = read_scores(&args.scores)?;
+        let dataset = open_dataset(args)?;
+        let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
+        let options = EvalOptions { kinds: kinds(args, &labels)?, ..options(args, &table, folder, &stated)? };
+        Ok(Self { table, labels, options, dataset })
+    }
+}
+
+/// The run directory, where scores are those of one.
+fn run_folder(args: &EvalArgs) -> Option<&Path> {
+    args.scores.is_dir().then_some(args.scores.as_path())
+}
+
 /// All that the labels tell; a run directory gets its `metrics.json`, `labels.csv` and a new report.
 pub(super) fn measure(args: &EvalArgs) -> Result<Evaluation, Failure> {
-    let folder = args.scores.is_dir().then_some(args.scores.as_path());
-    if let Some(folder) = folder {
-        check_run(folder)?;
-    }
-    let table = read_scores(&args.scores)?;
-    let dataset = open_dataset(args)?;
-    let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
-    let options = EvalOptions { kinds: kinds(args, &labels)?, ..options(args, &table, folder, &stated)? };
+    let Case { table, labels, options, dataset } = Case::of(args)?;
+    let folder = run_folder(args);
     let mut evaluation = judge(&table, &labels, folder, &options)?;
     if let Some(folder) = folder {
         let protocol = &evaluation.protocols[0].protocol.clone();

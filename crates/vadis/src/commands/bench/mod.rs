@@ -1,5 +1,6 @@
 //! `vadis bench`: every system on every benchmark, trained, scored and evaluated; one table.
 
+mod ablation;
 mod footage;
 mod published;
 
@@ -138,8 +139,25 @@ impl Bench<'_> {
         run.notes.iter().for_each(|note| output.note(note));
         let evaluation = eval::measure(&self.eval_args(&folder))?;
         results.put_sanity(self.sanity(&evaluation));
-        results.put(self.row(run, evaluation, learnt.info.train_s, learnt_from));
+        let case = eval::Case::of(&self.eval_args(&folder))?;
+        let row = self.row(run, evaluation, learnt.info.train_s, learnt_from);
+        for part in self.parts(&case)? {
+            results.put(self.part_row(&row, part));
+        }
+        results.put(ResultRow { lambda_sweep: ablation::sweep(self.system, &case)?, ..row });
         Ok(())
+    }
+
+    /// What the system's parts reach.
+    fn parts(&self, case: &eval::Case) -> Result<Vec<ablation::Part>, Failure> {
+        let mut parts = ablation::parts(self.system, case)?;
+        parts.extend(ablation::combination(self.system, &self.footage.name, case)?);
+        Ok(parts)
+    }
+
+    fn part_row(&self, row: &ResultRow, part: ablation::Part) -> ResultRow {
+        let published = published::published(&self.footage.name, part.name);
+        ResultRow { system: part.name.to_owned(), figures: part.figures, published, ..row.clone() }
     }
 
     /// The footage that the system learns from, and that in words.
@@ -197,6 +215,7 @@ impl Bench<'_> {
             frames_per_s: frames as f64 / score_s.max(1e-9),
             peak_mib: run.peak_mib,
             test_looks: u64::from(!self.args.validate),
+            lambda_sweep: Vec::new(),
             run: self.folder_name(),
         }
     }

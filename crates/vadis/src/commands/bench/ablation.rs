@@ -1,0 +1,126 @@
+//! Further rows of one run: what its system's parts reach alone, from the indicator columns of the same scoring.
+
+use vadis::Failure;
+use vadis::eval::protocol::{EvalOptions, evaluate};
+use vadis::eval::run::{Figure, LambdaPoint, ScoreTable};
+
+use super::super::eval::Case;
+
+/// System, indicator column, name of the row.
+const PARTS: [(&str, &str, &str); 4] = [
+    ("itae-nf", "reconstruction", "itae-nf: reconstruction alone"),
+    ("itae-nf", "with_static", "itae-nf: + static flow"),
+    ("itae-nf", "with_dynamic", "itae-nf: + dynamic flow"),
+    ("itae-nf", "likelihood", "itae-nf: flows alone"),
+];
+/// λ_L of paper 003, Section 4.2, which it chose by test labels.
+const LAMBDAS: [(&str, f64); 3] = [("ped2", 0.3), ("avenue", 0.1), ("shanghaitech", 0.7)];
+/// The row of the paper's combination.
+const COMBINATION: &str = "itae-nf: the paper's combination";
+/// Steps of the sweep of λ_L from 0 to 1.
+const SWEEP: u32 = 10;
+
+/// A further row.
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    pub(super) figures: Vec<Figure>,
+}
+
+/// The rows of the parts of `system`.
+pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
+    let ours = PARTS.iter().filter(|(of, ..)| *of == system);
+    ours.map(|&(_, column, name)| {
+        let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
+        for protocol in [&mut options.paper, &mut options.causal] {
+            column.clone_into(&mut protocol.column);
+        }
+        let figures = evaluate(&case.table, &case.labels, None, &options)?.metrics.figures;
+        Ok(Part { name, figures })
+    })
+    .collect()
+}
+
+/// The paper's own combination, Eq. 14: R + λ_L · L, L scaled to [0, 1] over each video; where the paper has a λ_L for
+/// the data set. It looks ahead, so that it has no causal figure.
+pub(super) fn combination(system: &str, dataset: &str, case: &Case) -> Result<Option<Part>, Failure> {
+    let lambda = LAMBDAS.iter().find(|(of, _)| *of == dataset).map(|(_, lambda)| *lambda);
+    let Some(lambda) = lambda.filter(|_| system == "itae-nf") else { return Ok(None) };
+    let bootstrap = case.options.bootstrap;
+    let mut figures = combined(case, lambda, EvalOptions { bootstrap, ..case.options.clone() })?;
+    figures.iter_mut().for_each(|figure| figure.protocol.tuned_on_test = true);
+    Ok(Some(Part { name: COMBINATION, figures }))
+}
+
+/// The same for every λ_L: how much hangs on it.
+pub(super) fn sweep(system: &str, case: &Case) -> Result<Vec<LambdaPoint>, Failure> {
+    if system != "itae-nf" {
+        return Ok(Vec::new());
+    }
+    let point = |step: u32| {
+        let lambda = f64::from(step) / f64::from(SWEEP);
+        let figures = combined(case, lambda, EvalOptions { bootstrap: None, ..case.options.clone() })?;
+        let value = |metric: &str| figures.iter().find(|f| f.metric == metric).map(|f| f.value);
+        Ok(LambdaPoint { lambda, auc: value("micro_auc"), eer: value("eer") })
+    };
+    (0..=SWEEP).map(point).collect()
+}
+
+fn combined(case: &Case, lambda: f64, mut options: EvalOptions) -> Result<Vec<Figure>, Failure> {
+    let column = format!("reconstruction + {lambda} likelihood, that one scaled to [0, 1] per video");
+    let mut table = case.table.clone();
+    if !add_combination(&mut table, lambda, &column) {
+        return Ok(Vec::new());
+    }
+    (options.kinds, options.sanity_columns) = (None, Vec::new());
+    options.paper.column = column;
+    let figures = evaluate(&table, &case.labels, None, &options)?.metrics.figures;
+    Ok(figures.into_iter().filter(|figure| figure.protocol.name == "paper").collect())
+}
+
+/// Adds the combination as an indicator. Whether the table has what it is made of.
+fn add_combination(table: &mut ScoreTable, lambda: f64, name: &str) -> bool {
+    let place = |name: &str| table.indicators.iter().position(|column| column == name);
+    let (Some(error), Some(likelihood)) = (place("reconstruction"), place("likelihood")) else {
+        return false;
+    };
+    for video in &mut table.videos {
+        let values = video.rows.iter().map(|row| row.indicators[likelihood]);
+        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+        // A likelihood that never changes says nothing.
+        let scale = if high > low { lambda / (high - low) } else { 0.0 };
+        for row in &mut video.rows {
+            let value = row.indicators[error] + scale * (row.indicators[likelihood] - low);
+            row.indicators.push(value);
+        }
+    }
+    table.indicators.push(name.to_owned());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use vadis::eval::run::{ScoreRow, VideoScores};
+
+    use super::*;
+
+    #[test]
+    fn the_likelihood_is_scaled_over_each_video() {
+        let video = |rows: &[[f64; 2]]| {
+            let row = |(frame, indicators): (usize, &[f64; 2])| ScoreRow {
+                frame: frame as u64,
+                indicators: indicators.to_vec(),
+                ..ScoreRow::default()
+            };
+            VideoScores { video: String::new(), rows: rows.iter().enumerate().map(row).collect() }
+        };
+        let videos = vec![video(&[[0.1, -2.0], [0.2, 2.0], [0.4, -1.0]]), video(&[[0.5, 7.0], [0.6, 7.0]])];
+        let indicators = ["reconstruction", "likelihood"].map(str::to_owned).to_vec();
+        let mut table = ScoreTable { indicators, videos };
+        assert!(add_combination(&mut table, 0.4, "sum"));
+        let got: Vec<f64> = table.videos.iter().flat_map(|v| &v.rows).map(|row| row.indicators[2]).collect();
+        let wanted = [0.1, 0.6, 0.5, 0.5, 0.6];
+        assert!(got.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-12), "{got:?}");
+        let mut other = ScoreTable { indicators: vec!["reconstruction".to_owned()], videos: Vec::new() };
+        assert!(!add_combination(&mut other, 0.4, "sum"));
+    }
+}
