@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use maud::html;
-use vadis_eval::run::{ResultRow, Results};
+use vadis_eval::run::{LambdaPoint, ResultRow, Results};
 
 use crate::ReportError;
 use crate::files::write_whole;
 use crate::page;
+use crate::plot::{Chart, Layer, Range};
 
 /// Names of the table's columns; the first four are words, the others numbers.
 const COLUMNS: [&str; 13] = [
@@ -68,10 +69,42 @@ fn results_page(results: &Results) -> String {
                 } }
                 ul.notes { @for note in notes(results) { li { (note) } } }
             }
+            @if results.rows.iter().any(|row| !row.lambda_sweep.is_empty()) {
+                section id="sweep" {
+                    h2 { "How much hangs on the weight of the likelihood" }
+                    p.lead { "The paper's combination by its weight: a weight picked here would be tuned on the labels." }
+                    div.charts {
+                        @for row in results.rows.iter().filter(|row| !row.lambda_sweep.is_empty()) {
+                            (sweep(row).render())
+                        }
+                    }
+                }
+            }
         }
         (page::footer(env!("CARGO_PKG_VERSION")))
     };
     page::page("Results · vadis", &body)
+}
+
+/// Figures by the weight of a combination.
+fn sweep(row: &ResultRow) -> Chart {
+    let points = |value: fn(&LambdaPoint) -> Option<f64>| -> Vec<(f64, f64)> {
+        row.lambda_sweep.iter().filter_map(|point| Some((point.lambda, value(point)?))).collect()
+    };
+    let lines = [("s-main", points(|point| point.auc)), ("s-second", points(|point| point.eer))];
+    Chart {
+        title: format!("{} on {}, seed {}", row.system, row.dataset, row.seed),
+        description: "micro AUC and equal error rate by the weight of the likelihood".to_owned(),
+        x_label: "λ_L".to_owned(),
+        y_label: String::new(),
+        x: Range::new(0.0, 1.0),
+        y: Range::new(0.0, 1.0),
+        ticks: true,
+        layers: lines.map(|(class, points)| Layer::Line { class, points }).into(),
+        legend: [("k-main", "micro AUC"), ("k-second", "equal error rate")]
+            .map(|(class, name)| (class.to_owned(), name.to_owned()))
+            .to_vec(),
+    }
 }
 
 /// Runs of one data set, system and configuration, whatever the seed.

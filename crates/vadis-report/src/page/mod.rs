@@ -8,6 +8,7 @@ mod evaluation;
 mod events;
 mod gap;
 mod header;
+mod indicators;
 mod learning;
 mod protocol;
 mod timelines;
@@ -40,6 +41,7 @@ pub(crate) fn report(
         ("timeline", "Timeline", timelines::section(run, &signals, options)),
         ("events", "Events", events::section(run, gallery, options)),
         ("trouble", "Camera", events::trouble(run, gallery)),
+        ("indicators", "Indicators", indicators::section(run, &signals)),
         ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
         ("learning", "Learning", learning::section(run)),
         ("protocol", "Protocol", protocol::section(run)),

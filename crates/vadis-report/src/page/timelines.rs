@@ -54,7 +54,7 @@ impl Run {
 }
 
 /// Videos in the order of their highest ranked event; those without any keep their order at the end.
-fn by_importance(run: &Run, signals: &[&Signal]) -> Vec<usize> {
+pub(super) fn by_importance(run: &Run, signals: &[&Signal]) -> Vec<usize> {
     let mut best: HashMap<&str, usize> = HashMap::new();
     for (rank, event) in run.events.iter().enumerate() {
         best.entry(&event.video).or_insert(rank);
