@@ -48,4 +48,22 @@ pub enum MotionError {
     /// A patch must have at least one pixel.
     #[error("the patch side must be at least 1 pixel")]
     NoPatch,
+    /// A picture has more pixels than memory is kept for.
+    #[error("a picture of {width}×{height} has more than {limit} pixels")]
+    TooLarge {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Most pixels.
+        limit: usize,
+    },
+    /// A setting is out of its range.
+    #[error("`{name}` must be {range}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        range: &'static str,
+    },
 }

@@ -18,8 +18,11 @@
 
 mod difference;
 mod error;
+mod flow;
 mod integral;
+mod simd;
 
 pub use difference::{FrameDiff, FrameDiffConfig, FrameMotion, Span, frame_difference, mean_level};
 pub use error::MotionError;
+pub use flow::{FlowField, TvL1, TvL1Config};
 pub use integral::{IntegralImage, Patch};
