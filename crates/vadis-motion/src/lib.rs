@@ -24,5 +24,5 @@ mod simd;
 
 pub use difference::{FrameDiff, FrameDiffConfig, FrameMotion, Span, frame_difference, mean_level};
 pub use error::MotionError;
-pub use flow::{FlowField, TvL1, TvL1Config};
+pub use flow::{FlowField, FlowMotion, TvL1, TvL1Config, flow_patch};
 pub use integral::{IntegralImage, Patch};

@@ -1,5 +1,7 @@
 //! TV-L1 flow against OpenCV's, and against motion that is known.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may panic as they do")]
+
 use proptest::prelude::*;
 use vadis_motion::{FlowField, MotionError, TvL1, TvL1Config};
 use vadis_video::{Colour, Frame};

@@ -1,13 +1,16 @@
 //! Optical flow.
 
 mod bands;
+mod magnitude;
 mod median;
 mod primal_dual;
 mod resample;
 mod rows;
 mod tvl1;
 mod warp;
+mod wheel;
 
+pub use magnitude::{FlowMotion, flow_patch};
 pub use tvl1::{TvL1, TvL1Config};
 
 /// Where each pixel of a picture has gone in the next one.
