@@ -58,6 +58,12 @@ pub enum MotionError {
         /// Most pixels.
         limit: usize,
     },
+    /// A frame is grey where those before it have colour, or the reverse.
+    #[error("frame {index} differs in colour from the frames before it")]
+    ColourChanged {
+        /// Index of the frame that differs.
+        index: u64,
+    },
     /// A setting is out of its range.
     #[error("`{name}` must be {range}")]
     Setting {

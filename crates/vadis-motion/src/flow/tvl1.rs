@@ -8,12 +8,10 @@ use super::primal_dual::{Constants, FLOW, TERMS};
 use super::resample::{Scale, resample};
 use super::rows::Rows;
 use super::warp::{Target, linearise};
-use crate::MotionError;
 use crate::difference::{grey, same_size};
 use crate::integral::check_length;
+use crate::{MAX_PIXELS, MotionError};
 
-/// Most pixels of a picture: some 110 bytes of memory are kept for each.
-const MAX_PIXELS: usize = 1 << 24;
 /// Sides below which no smaller scale is made.
 const MIN_SIDE: usize = 16;
 /// Most scales, warps and iterations that a configuration may ask for.
