@@ -25,7 +25,7 @@ mod simd;
 
 pub use difference::{FrameDiff, FrameDiffConfig, FrameMotion, Span, frame_difference, mean_level};
 pub use error::MotionError;
-pub use flow::{FlowField, FlowMotion, TvL1, TvL1Config, flow_patch};
+pub use flow::{FlowCache, FlowCacheError, FlowField, FlowMotion, TvL1, TvL1Config, flow_patch};
 pub use integral::{IntegralImage, Patch};
 pub use mog2::{Mog2, Mog2Config};
 

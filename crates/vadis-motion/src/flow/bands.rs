@@ -15,7 +15,9 @@ use crate::simd::{Vectorised, vectorised};
 /// Most iterations between two exchanges of halos.
 const REACH: usize = 8;
 /// Fewest rows of a band: halos are computed twice.
-const MIN_ROWS: usize = 16;
+const MIN_ROWS: usize = 2 * REACH;
+/// Fewest pixels of a band: with fewer a thread waits for the other longer than it works.
+const MIN_PIXELS: usize = 1 << 14;
 
 /// When the iterations stop.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,8 @@ impl Bands {
     /// Takes a picture's size, with dual variables 0.
     pub(super) fn reshape(&mut self, width: usize, height: usize) {
         (self.width, self.height) = (width, height);
-        let count = rayon::current_num_threads().min(height / MIN_ROWS).max(1);
+        let most = (height / MIN_ROWS).min(width * height / MIN_PIXELS);
+        let count = rayon::current_num_threads().min(most).max(1);
         self.bands.resize_with(count, Band::default);
         for (i, band) in self.bands.iter_mut().enumerate() {
             (band.first, band.end) = (height * i / count, height * (i + 1) / count);

@@ -1,6 +1,7 @@
 //! Optical flow.
 
 mod bands;
+mod cache;
 mod magnitude;
 mod median;
 mod primal_dual;
@@ -10,6 +11,7 @@ mod tvl1;
 mod warp;
 mod wheel;
 
+pub use cache::{FlowCache, FlowCacheError};
 pub use magnitude::{FlowMotion, flow_patch};
 pub use tvl1::{TvL1, TvL1Config};
 

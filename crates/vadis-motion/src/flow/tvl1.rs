@@ -143,6 +143,11 @@ impl TvL1 {
         Ok(Self { config, ..Self::default() })
     }
 
+    /// The settings.
+    pub fn config(&self) -> &TvL1Config {
+        &self.config
+    }
+
     /// The flow from `before` to `after`, in pixels; colour is reduced to luma first.
     ///
     /// # Errors
@@ -191,6 +196,13 @@ impl TvL1 {
                 row.plane_mut(0).iter_mut().zip(values).for_each(|(to, &from)| *to = level(from));
             }
         }
+        // Inside the pool at once: each entry from outside would wait for a thread to wake.
+        rayon::scope(|_| self.solve());
+        Ok(self.levels[0].field())
+    }
+
+    /// From the coarsest level to the finest.
+    fn solve(&mut self) {
         self.build_pyramid();
         for level in (0..self.levels.len()).rev() {
             self.refine(level);
@@ -198,7 +210,6 @@ impl TvL1 {
                 self.hand_down(level);
             }
         }
-        Ok(self.levels[0].field())
     }
 
     /// Gives every level its size, and the coarsest a flow of 0.
