@@ -148,15 +148,15 @@ impl Bands {
     }
 }
 
-/// Iterations that can be done before convergence is looked at again: half of those that the last two changes
-/// make one expect. Too many cost a restart, too few an exchange of halos; the result is the same.
+/// Iterations that can be done before convergence is looked at again: a third of those that the last two
+/// changes make one expect. Too many cost a restart, too few an exchange of halos; the result is the same.
 fn forecast(changes: &[f64], error: f64) -> usize {
     let &[.., before, last] = changes else { return 1 };
     if last >= before || error <= 0.0 {
         return REACH;
     }
     let expected = (error / last).ln() / (last / before).ln();
-    ((expected * 0.5) as usize).clamp(1, REACH)
+    ((expected / 3.0) as usize).clamp(1, REACH)
 }
 
 /// Copies the `count` rows on either side of the border between two bands into the other's halo.

@@ -1,7 +1,7 @@
 //! One iteration of TV-L1's primal-dual scheme over a row: the loops that the time goes into.
 
 use super::rows::{Row, RowMut};
-use crate::simd::{LANES, greater, lesser, multiply_add};
+use crate::simd::{LANES, greater, lanes, lesser, multiply_add};
 
 /// Planes of the linearised data term: ∂x and ∂y of the warped second picture, the constant part of ρ, and 1/|∇I₁|².
 pub(super) const TERMS: usize = 4;
@@ -110,7 +110,7 @@ fn threshold<const FMA: bool>(
     u1: &Lanes,
     u2: &Lanes,
 ) -> Lanes {
-    std::array::from_fn(|l| {
+    lanes(|l| {
         let along = multiply_add::<FMA>(wy[l], u2[l], rho[l]);
         let residual = multiply_add::<FMA>(wx[l], u1[l], along);
         greater(lesser(-residual * inverse[l], constants.bound), -constants.bound)
@@ -120,33 +120,31 @@ fn threshold<const FMA: bool>(
 /// div p by backward differences.
 #[inline(always)]
 fn divergence(px: &Lanes, px_left: &Lanes, py: &Lanes, py_above: &Lanes) -> Lanes {
-    std::array::from_fn(|l| (px[l] - px_left[l]) + (py[l] - py_above[l]))
+    lanes(|l| (px[l] - px_left[l]) + (py[l] - py_above[l]))
 }
 
 /// u = v + θ div p (Eq. 13) with v = u + gain · ∇I₁.
 #[inline(always)]
 fn primal<const FMA: bool>(theta: f32, u: &Lanes, gain: &Lanes, w: &Lanes, divergence: &Lanes) -> Lanes {
-    std::array::from_fn(|l| {
-        multiply_add::<FMA>(theta, divergence[l], multiply_add::<FMA>(gain[l], w[l], u[l]))
-    })
+    lanes(|l| multiply_add::<FMA>(theta, divergence[l], multiply_add::<FMA>(gain[l], w[l], u[l])))
 }
 
 /// p = (p + τ/θ ∇u) / (1 + τ/θ |∇u|) (Eq. 14, in the form that needs no projection).
 #[inline(always)]
 fn ascend<const FMA: bool>(step: f32, px: &Lanes, py: &Lanes, x: &Lanes, y: &Lanes) -> (Lanes, Lanes) {
-    let shrink: Lanes = std::array::from_fn(|l| {
+    let shrink: Lanes = lanes(|l| {
         let square = multiply_add::<FMA>(x[l], x[l], y[l] * y[l]);
         1.0 / multiply_add::<FMA>(step, square.sqrt(), 1.0)
     });
     (
-        std::array::from_fn(|l| multiply_add::<FMA>(step, x[l], px[l]) * shrink[l]),
-        std::array::from_fn(|l| multiply_add::<FMA>(step, y[l], py[l]) * shrink[l]),
+        lanes(|l| multiply_add::<FMA>(step, x[l], px[l]) * shrink[l]),
+        lanes(|l| multiply_add::<FMA>(step, y[l], py[l]) * shrink[l]),
     )
 }
 
 #[inline(always)]
 fn add_squares<const FMA: bool>(sum: &Lanes, counted: &Lanes, a: &Lanes, b: &Lanes) -> Lanes {
-    std::array::from_fn(|l| {
+    lanes(|l| {
         let square = multiply_add::<FMA>(a[l], a[l], b[l] * b[l]);
         multiply_add::<FMA>(square, counted[l], sum[l])
     })
@@ -154,11 +152,11 @@ fn add_squares<const FMA: bool>(sum: &Lanes, counted: &Lanes, a: &Lanes, b: &Lan
 
 #[inline(always)]
 fn minus(a: &Lanes, b: &Lanes) -> Lanes {
-    std::array::from_fn(|l| a[l] - b[l])
+    lanes(|l| a[l] - b[l])
 }
 
 /// 1 in the first `count` lanes, 0 in the others.
 #[inline(always)]
 fn mask(count: usize) -> Lanes {
-    std::array::from_fn(|l| f32::from(u8::from(l < count)))
+    lanes(|l| f32::from(u8::from(l < count)))
 }

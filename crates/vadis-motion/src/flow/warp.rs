@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::primal_dual::TERMS;
 use super::rows::{Row, RowMut, Rows};
-use crate::simd::{Vectorised, multiply_add, vectorised};
+use crate::simd::{LANES, Vectorised, greater, lanes, lesser, multiply_add, vectorised};
 
 /// Zero pixels around the picture: as far as four taps can reach and still weigh only zeros.
 const MARGIN: usize = 4;
@@ -47,39 +47,61 @@ impl Target {
         self.width + 2 * MARGIN
     }
 
-    /// The picture and its gradient at (`x`, `y`), 0 outside.
+    /// The picture and its gradient under one pixel's taps.
     #[inline(always)]
-    fn sample<const FMA: bool>(&self, x: f32, y: f32) -> Texel {
-        let (column, wx) = self::taps(x, self.width);
-        let (line, wy) = self::taps(y, self.height);
-        let wx: [f32; 16] = std::array::from_fn(|i| wx[i / 4]);
+    fn sample<const FMA: bool>(&self, columns: &Taps, lines: &Taps, l: usize) -> Texel {
         let mut sum = [0.0_f32; 16];
-        for (tap, &weight) in wy.iter().enumerate() {
-            let texels = self.texels[(line + tap) * self.stride() + column..][..4].as_flattened();
-            sum = std::array::from_fn(|i| multiply_add::<FMA>(weight, texels[i], sum[i]));
+        for tap in 0..4 {
+            let line = lines.first[l] as usize + tap;
+            let texels = self.texels[line * self.stride() + columns.first[l] as usize..][..4].as_flattened();
+            for i in 0..16 {
+                sum[i] = multiply_add::<FMA>(lines.weights[tap][l], texels[i], sum[i]);
+            }
         }
-        let sum: [f32; 16] = std::array::from_fn(|i| sum[i] * wx[i]);
-        let half: [f32; 8] = std::array::from_fn(|i| sum[i] + sum[i + 8]);
-        std::array::from_fn(|i| half[i] + half[i + 4])
+        let mut texel = [0.0; 4];
+        for tap in 0..4 {
+            for i in 0..4 {
+                texel[i] = multiply_add::<FMA>(columns.weights[tap][l], sum[4 * tap + i], texel[i]);
+            }
+        }
+        texel
     }
 }
 
-/// The first of the four taps around `at`, in the padded picture, and their weights.
-#[inline(always)]
-fn taps(at: f32, len: usize) -> (usize, [f32; 4]) {
-    // The cast saturates, and turns what is not a number into 0.
-    let base = (at.floor() as i32).clamp(-3, len as i32 + 1);
-    let weights = cubic((at - base as f32).clamp(0.0, 1.0));
-    ((base + MARGIN as i32 - 1) as usize, weights)
+/// The first of the four samples along one axis, in the padded picture, and their weights; for a vector of pixels.
+struct Taps {
+    first: [i32; LANES],
+    weights: [[f32; LANES]; 4],
 }
 
-/// Weights of the samples at −1, 0, 1 and 2 for the position `t` in [0, 1].
+impl Taps {
+    /// Taps around the positions `at`, among `len` samples.
+    #[inline(always)]
+    fn new(at: [f32; LANES], len: usize) -> Self {
+        // Further out all samples are zeros, whatever their weights.
+        let base: [f32; LANES] = lanes(|l| greater(lesser(at[l].floor(), len as f32 + 1.0), -3.0));
+        let t: [f32; LANES] = lanes(|l| greater(lesser(at[l] - base[l], 1.0), 0.0));
+        let weights = [lanes(|l| far(t[l] + 1.0)), lanes(|l| near(t[l])), lanes(|l| near(1.0 - t[l]))];
+        let [first, second, third] = weights;
+        let fourth = lanes(|l| 1.0 - first[l] - second[l] - third[l]);
+        let mut start = [0; LANES];
+        for (start, base) in start.iter_mut().zip(base) {
+            *start = base as i32 + (MARGIN as i32 - 1);
+        }
+        Self { first: start, weights: [first, second, third, fourth] }
+    }
+}
+
+/// The kernel at a distance of up to 1.
 #[inline(always)]
-fn cubic(t: f32) -> [f32; 4] {
-    let near = |d: f32| ((SLOPE + 2.0) * d - (SLOPE + 3.0)) * d * d + 1.0;
-    let far = |d: f32| ((SLOPE * d - 5.0 * SLOPE) * d + 8.0 * SLOPE) * d - 4.0 * SLOPE;
-    let (first, second, third) = (far(t + 1.0), near(t), near(1.0 - t));
-    [first, second, third, 1.0 - first - second - third]
+fn near(d: f32) -> f32 {
+    ((SLOPE + 2.0) * d - (SLOPE + 3.0)) * d * d + 1.0
+}
+
+/// The kernel at a distance from 1 to 2.
+#[inline(always)]
+fn far(d: f32) -> f32 {
+    ((SLOPE * d - 5.0 * SLOPE) * d + 8.0 * SLOPE) * d - 4.0 * SLOPE
 }
 
 /// Linearises |I₁(x + u) − I₀(x)| around the flow: fills ∂x, ∂y, ρ − ∇I₁·u and 1/|∇I₁|² of each pixel.
@@ -120,15 +142,22 @@ fn linearise_row<const FMA: bool>(
     let width = target.width;
     let [wx, wy, rho, inverse] = row.planes_mut::<TERMS>();
     let (wx, wy, rho) = (&mut wx[..width], &mut wy[..width], &mut rho[..width]);
-    let (first, u1, u2) = (&first.plane(0)[..width], &flow.plane(0)[..width], &flow.plane(1)[..width]);
-    for x in 0..width {
-        let [level, dx, dy, _] = target.sample::<FMA>(x as f32 + u1[x], y as f32 + u2[x]);
-        (wx[x], wy[x], rho[x]) = (dx, dy, level);
+    let (first, u1, u2) = (first.plane(0), flow.plane(0), flow.plane(1));
+    for start in (0..width).step_by(LANES) {
+        // Planes are padded to whole vectors.
+        let columns = Taps::new(lanes(|l| (start + l) as f32 + u1[start..][..LANES][l]), width);
+        let lines = Taps::new(lanes(|l| y as f32 + u2[start..][..LANES][l]), target.height);
+        for l in 0..LANES.min(width - start) {
+            let [level, dx, dy, _] = target.sample::<FMA>(&columns, &lines, l);
+            (wx[start + l], wy[start + l], rho[start + l]) = (dx, dy, level);
+        }
     }
+    let (first, u1, u2) = (&first[..width], &u1[..width], &u2[..width]);
     for x in 0..width {
         let along = multiply_add::<FMA>(wx[x], u1[x], wy[x] * u2[x]);
         rho[x] = rho[x] - along - first[x];
         // Where the gradient is 0 the factor meets it in a product: any finite number will do.
-        inverse[x] = 1.0 / multiply_add::<FMA>(wx[x], wx[x], wy[x] * wy[x]).max(f32::MIN_POSITIVE);
+        let square = multiply_add::<FMA>(wx[x], wx[x], wy[x] * wy[x]);
+        inverse[x] = 1.0 / greater(square, f32::MIN_POSITIVE);
     }
 }
