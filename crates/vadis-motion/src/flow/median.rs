@@ -74,17 +74,12 @@ fn median_of_columns(columns: Row<'_>, width: usize, out: &mut [Lanes]) {
         std::array::from_fn(|column| columns.vectors(row, column as isize - REACH as isize, count))
     });
     for i in 0..count {
-        // A row at a time, as the compiler unrolls short loops only.
-        let row = |row: usize| -> [Lanes; SIDE] {
-            let [a, b, c, d, e] = shifted[row];
-            [a[i], b[i], c[i], d[i], e[i]]
-        };
-        let rows = [row(0), row(1), row(2), row(3), row(4)];
-        let v = rows.as_flattened();
-        let mut v: [Lanes; SIDE * SIDE] = [
-            v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14],
-            v[15], v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24],
-        ];
+        // A row at a time: the compiler unrolls short loops only.
+        let mut v = [[0.0; LANES]; SIDE * SIDE];
+        for (row, shifted) in v.as_chunks_mut::<SIDE>().0.iter_mut().zip(&shifted) {
+            let [a, b, c, d, e] = shifted;
+            *row = [a[i], b[i], c[i], d[i], e[i]];
+        }
         exchange! { v:
             0 2; 1 3; 0 1; 2 4; 1 2; 3 4; 2 3; 5 8; 6 9; 6 8; 5 6; 7 9; 6 7; 8 9; 7 8; 10 13; 11 14;
             10 12; 11 13; 10 11; 12 14; 11 12; 13 14; 12 13; 16 19; 15 17; 15 16; 17 19; 16 17; 17 18;
