@@ -172,7 +172,7 @@ pub fn mean_level(frame: &Frame) -> Result<f64, MotionError> {
     Ok(sum as f64 / grey.data.len() as f64 / WHITE)
 }
 
-fn grey(frame: &Frame) -> Result<Cow<'_, Frame>, MotionError> {
+pub(crate) fn grey(frame: &Frame) -> Result<Cow<'_, Frame>, MotionError> {
     check_length(frame.width, frame.height, frame.colour.channels(), frame.data.len())?;
     Ok(match frame.colour {
         Colour::Grey => Cow::Borrowed(frame),
@@ -180,7 +180,7 @@ fn grey(frame: &Frame) -> Result<Cow<'_, Frame>, MotionError> {
     })
 }
 
-fn same_size(expected: &Frame, frame: &Frame) -> Result<(), MotionError> {
+pub(crate) fn same_size(expected: &Frame, frame: &Frame) -> Result<(), MotionError> {
     if (frame.width, frame.height) == (expected.width, expected.height) {
         return Ok(());
     }

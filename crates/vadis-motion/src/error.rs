@@ -48,4 +48,28 @@ pub enum MotionError {
     /// A patch must have at least one pixel.
     #[error("the patch side must be at least 1 pixel")]
     NoPatch,
+    /// A picture has more pixels than memory is kept for.
+    #[error("a picture of {width}×{height} has more than {limit} pixels")]
+    TooLarge {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Most pixels.
+        limit: usize,
+    },
+    /// A frame is grey where those before it have colour, or the reverse.
+    #[error("frame {index} differs in colour from the frames before it")]
+    ColourChanged {
+        /// Index of the frame that differs.
+        index: u64,
+    },
+    /// A setting is out of its range.
+    #[error("`{name}` must be {range}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        range: &'static str,
+    },
 }
