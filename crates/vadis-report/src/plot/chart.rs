@@ -114,7 +114,7 @@ fn render_layer(layer: &Layer, area: &Area) -> Markup {
 fn bar_path(bars: &[(f64, f64, f64)], area: &Area) -> String {
     let base = area.y(area.y.low);
     bars.iter()
-        .filter(|(_, _, height)| *height > 0.0)
+        .filter(|(_, _, height)| *height > area.y.low)
         .map(|&(left, right, height)| {
             let (x0, x1, y) = (tenth(area.x(left)), tenth(area.x(right)), tenth(area.y(height)));
             format!("M{x0} {}V{y}H{x1}V{}Z", tenth(base), tenth(base))
