@@ -1,6 +1,7 @@
 //! Loops compiled for each instruction set, the best of the machine's chosen at run time.
 #![allow(unsafe_code, reason = "only to enter a function built for a set that the machine has")]
 
+#[cfg(target_arch = "x86_64")]
 use vadis_kernels::Isa;
 
 /// Floats that are worked on at once: one 512-bit vector.
