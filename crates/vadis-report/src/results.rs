@@ -229,7 +229,7 @@ fn notes(results: &Results) -> Vec<String> {
             ));
         }
         for p in &row.published {
-            add(format!("Published, {} on {}: {}.", row.system, row.dataset, p.source));
+            add(format!("Published figures of {}: {}.", row.dataset, p.source));
         }
         if row.dataset.ends_with("-validation") {
             add(format!(

@@ -1,7 +1,7 @@
 //! What each of a system's indicators says: all of them on one time axis, and each of normal and abnormal frames.
 
 use maud::{Markup, html};
-use vadis_eval::run::VideoScores;
+use vadis_eval::run::{ScoreRow, VideoScores};
 
 use super::timelines::by_importance;
 use crate::plot::{Chart, Layer, Range};
@@ -45,7 +45,7 @@ pub(crate) fn section(run: &Run, signals: &[Signal]) -> Option<Markup> {
             }
         }
         @if order.len() > MOST_VIDEOS {
-            p.small { (plural((order.len() - MOST_VIDEOS) as u64, "more video has", "more videos have")) " its columns in scores.csv." }
+            p.small { (plural((order.len() - MOST_VIDEOS) as u64, "more video", "more videos")) ": see scores.csv." }
         }
         @if labelled {
             div.charts { @for indicator in indicators.iter().take(MOST_HISTOGRAMS) { (histogram(run, indicator).render()) } }
@@ -93,28 +93,40 @@ impl Indicator {
     }
 }
 
+/// One curve of a video.
+struct Curve {
+    class: &'static str,
+    key: &'static str,
+    name: String,
+    points: Vec<(f64, f64)>,
+}
+
 /// The score and its indicators over one video.
 fn curves(run: &Run, video: &VideoScores, truth: Option<&[(f64, f64)]>, indicators: &[Indicator]) -> Chart {
     let times: Vec<f64> = video.rows.iter().map(|row| row.time_s).collect();
     let x = Range::of(times.iter().copied());
-    let line = |values: Vec<f64>| -> Vec<(f64, f64)> {
+    let curve = |class, key, name: String, value: &dyn Fn(&ScoreRow) -> f64| {
+        let values: Vec<f64> = video.rows.iter().map(value).collect();
         let thin = min_max(&times, &values, x.low, x.high, BUCKETS);
-        thin.iter().flat_map(|b| [(b.time, b.low), (b.time, b.high)]).collect()
+        Curve {
+            class,
+            key,
+            name,
+            points: thin.iter().flat_map(|b| [(b.time, b.low), (b.time, b.high)]).collect(),
+        }
     };
     let score = spread(run.scores.videos.iter().flat_map(|v| &v.rows).map(|row| row.score));
-    let mut lines: Vec<(&'static str, &'static str, String, Vec<(f64, f64)>)> = Vec::new();
-    for (indicator, (class, key)) in indicators.iter().zip(LINES) {
-        let values = video.rows.iter().map(|row| indicator.standard(row.indicators[indicator.place]));
-        lines.push((class, key, indicator.title(), line(values.collect())));
-    }
-    let values = video.rows.iter().map(|row| standard(row.score, score)).collect();
-    lines.push(("s-main", "k-main", "score".to_owned(), line(values)));
-    let y = Range::of(lines.iter().flat_map(|l| l.3.iter().map(|p| p.1))).padded(0.06);
+    let of_indicator = |(indicator, (class, key)): (&Indicator, (&'static str, &'static str))| {
+        curve(class, key, indicator.title(), &|row| indicator.standard(row.indicators[indicator.place]))
+    };
+    let mut curves: Vec<Curve> = indicators.iter().zip(LINES).map(of_indicator).collect();
+    curves.push(curve("s-main", "k-main", "score".to_owned(), &|row| standard(row.score, score)));
+    let y = Range::of(curves.iter().flat_map(|c| c.points.iter().map(|p| p.1))).padded(0.06);
     let band = y.low + 0.05 * (y.high - y.low);
     let bars = truth.unwrap_or_default().iter().map(|&(start, end)| (start, end, band)).collect();
-    let legend = lines.iter().map(|(_, key, name, _)| ((*key).to_owned(), name.clone())).collect();
+    let legend = curves.iter().map(|c| (c.key.to_owned(), c.name.clone())).collect();
     let mut layers = vec![Layer::Bars { class: "s-truth", bars }];
-    layers.extend(lines.into_iter().map(|(class, _, _, points)| Layer::Line { class, points }));
+    layers.extend(curves.into_iter().map(|c| Layer::Line { class: c.class, points: c.points }));
     Chart {
         title: video.video.clone(),
         description: format!("indicators from {} to {}", clock(x.low), clock(x.high)),
