@@ -49,6 +49,22 @@ fn skeleton_of_a_tiny_run() {
 }
 
 #[test]
+fn indicators_are_drawn_where_there_are_several() {
+    let (dir, page) = made(&FakeRun::hour());
+    assert!(!page.contains("What each indicator says"), "one indicator is the score itself");
+    let path = dir.path().join("scores.csv");
+    let mut scores = ScoreTable::read(&path).unwrap();
+    scores.indicators.push("likelihood_static".to_owned());
+    scores.videos.iter_mut().flat_map(|v| &mut v.rows).for_each(|row| row.indicators.push(row.score * 0.1));
+    scores.write(&path).unwrap();
+    let page = reported(dir.path(), &ReportOptions::default());
+    let section = &page
+        [page.find("<section id=\"indicators\"").unwrap()..page.find("<section id=\"accuracy\"").unwrap()];
+    assert_eq!(section.matches("<figure").count(), 3, "the video, and a histogram of each");
+    assert!(section.contains("bits per dimension") && section.contains("bars s-truth\" d=\"M"));
+}
+
+#[test]
 fn the_answer_comes_first() {
     let (_dir, page) = made(&FakeRun::hour());
     let heading = page.find("12 strange moments").unwrap();
