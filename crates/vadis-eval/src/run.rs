@@ -40,6 +40,10 @@ pub use results::{DatasetSanity, LambdaPoint, Published, ResultRow, Results};
 pub use scores::{ScoreWriter, Written};
 pub use training::TrainingWriter;
 
+/// The indicator that every run has beside its system's own, the sanity column of every table: mean difference to the
+/// frame before, 0 for the first one.
+pub const FRAME_DIFF: &str = "frame_diff";
+
 /// `scores.csv`: one row a frame, videos one after the other, frames in order.
 ///
 /// Columns `video,frame,time_s,score,causal,edge`, then one for each indicator; raw, unsmoothed.

@@ -9,6 +9,8 @@
 //!
 //! [`volume`] has the networks over clips, with kernels and a layout of their own.
 //!
+//! [`simd`] compiles plain loops for the machine's instruction set.
+//!
 //! Each output element is summed in an order that depends on the plan alone: results have the same
 //! bits for any batch size and any number of threads.
 
@@ -25,6 +27,7 @@ mod plan;
 mod planar;
 mod pool;
 mod shared;
+pub mod simd;
 mod tile;
 mod transpose;
 mod vector;

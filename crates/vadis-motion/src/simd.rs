@@ -1,54 +1,6 @@
-//! Loops compiled for each instruction set, the best of the machine's chosen at run time.
-#![allow(unsafe_code, reason = "only to enter a function built for a set that the machine has")]
+//! Lanes of pixels, beside the loops of [`vadis_kernels::simd`].
 
-#[cfg(target_arch = "x86_64")]
-use vadis_kernels::Isa;
-
-/// Floats that are worked on at once: one 512-bit vector.
-pub(crate) const LANES: usize = 16;
-
-/// Work whose loops the compiler turns into vector instructions.
-///
-/// `run` and what it calls in its loops must be `#[inline(always)]`, or they are compiled for the least machine
-/// of the target.
-pub(crate) trait Vectorised {
-    /// What it gives.
-    type Output;
-
-    /// The work; `FMA` where a multiply-add is one instruction.
-    fn run<const FMA: bool>(self) -> Self::Output;
-}
-
-/// Runs `work` with the best instruction set of this machine.
-pub(crate) fn vectorised<W: Vectorised>(work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    match Isa::detect() {
-        // SAFETY: the machine has AVX-512F and FMA.
-        Isa::Avx512 => return unsafe { avx512(work) },
-        // SAFETY: the machine has AVX2 and FMA.
-        Isa::Avx2 => return unsafe { avx2(work) },
-        Isa::Portable => {}
-    }
-    work.run::<{ cfg!(any(target_arch = "aarch64", target_feature = "fma")) }>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,fma")]
-fn avx512<W: Vectorised>(work: W) -> W::Output {
-    work.run::<true>()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2<W: Vectorised>(work: W) -> W::Output {
-    work.run::<true>()
-}
-
-/// a · b + c.
-#[inline(always)]
-pub(crate) fn multiply_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
+pub(crate) use vadis_kernels::simd::{LANES, Vectorised, multiply_add, vectorised};
 
 /// The lesser of two finite numbers, in one instruction: `f32::min` would also look for NaN.
 #[inline(always)]

@@ -8,8 +8,8 @@ use vadis_eval::metrics::bootstrap::Bootstrap;
 use vadis_eval::normalise::{Normalisation, NormalisationKind};
 use vadis_eval::protocol::{EvalError, EvalOptions, Evaluation, EventRun, ScoreProtocol, evaluate};
 use vadis_eval::run::{
-    Event, Labels, LatentPoint, Metrics, RunError, RunInfo, ScoreTable, SourceInfo, TrainingLog, VideoScores,
-    read_events, read_labels, read_latents,
+    Event, FRAME_DIFF, Labels, LatentPoint, Metrics, RunError, RunInfo, ScoreTable, SourceInfo, TrainingLog,
+    VideoScores, read_events, read_labels, read_latents,
 };
 use vadis_eval::smooth::{Smoothing, SmoothingSpec};
 
@@ -78,7 +78,7 @@ impl Run {
         options.ladder = true;
         options.allow_unscored = true;
         options.sanity_columns =
-            self.scores.indicators.iter().filter(|c| *c == "frame_diff").cloned().collect();
+            self.scores.indicators.iter().filter(|c| *c == FRAME_DIFF).cloned().collect();
         // Intervals take a thousand resamples; where they were computed once, they are not again.
         options.bootstrap = self.metrics.is_none().then(Bootstrap::default);
         options.paper = self.stated_protocol("paper").unwrap_or(options.paper);

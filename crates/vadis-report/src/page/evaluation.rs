@@ -130,27 +130,37 @@ fn prevalence(report: &ProtocolReport) -> Option<f64> {
 
 fn histogram(report: &ProtocolReport) -> Chart {
     let shown = &report.curves.histogram;
-    let (normal, abnormal) = (shares(&shown.normal), shares(&shown.abnormal));
-    let highest = normal.iter().chain(&abnormal).copied().fold(0.0, f64::max);
     let width = (shown.high - shown.low) / shown.normal.len().max(1) as f64;
-    let bars = |heights: Vec<f64>| {
+    let bars = |counts: &[u64]| {
         let edge = |i: usize| shown.low + i as f64 * width;
-        heights.into_iter().enumerate().map(|(i, h)| (edge(i), edge(i + 1), h)).collect()
+        shares(counts).into_iter().enumerate().map(|(i, h)| (edge(i), edge(i + 1), h)).collect()
     };
-    let mut layers = vec![
-        Layer::Bars { class: "s-normal", bars: bars(normal) },
-        Layer::Bars { class: "s-abnormal", bars: bars(abnormal) },
-    ];
-    layers.extend(report.curves.best_threshold.map(|x| Layer::Rule { x, label: "best F1".to_owned() }));
+    let mut chart =
+        of_classes([bars(&shown.normal), bars(&shown.abnormal)], Range::new(shown.low, shown.high));
+    chart.title = "Scores of normal and abnormal frames".to_owned();
+    chart.description = format!("histogram of both classes, protocol {}", report.protocol.name);
+    chart.x_label = format!("score, protocol {}", report.protocol.name);
+    let best = report.curves.best_threshold;
+    chart.layers.extend(best.map(|x| Layer::Rule { x, label: "best F1".to_owned() }));
+    chart
+}
+
+/// A histogram of normal and of abnormal frames over values `x`, each bar a left edge, a right edge and a share of its
+/// class; without its names.
+pub(super) fn of_classes([normal, abnormal]: [Vec<(f64, f64, f64)>; 2], x: Range) -> Chart {
+    let highest = normal.iter().chain(&abnormal).map(|bar| bar.2).fold(0.0, f64::max);
     Chart {
-        title: "Scores of normal and abnormal frames".to_owned(),
-        description: format!("histogram of both classes, protocol {}", report.protocol.name),
-        x_label: format!("score, protocol {}", report.protocol.name),
+        title: String::new(),
+        description: String::new(),
+        x_label: String::new(),
         y_label: "share of its class".to_owned(),
-        x: Range::new(shown.low, shown.high),
+        x,
         y: Range::new(0.0, highest * 1.05),
         ticks: true,
-        layers,
+        layers: vec![
+            Layer::Bars { class: "s-normal", bars: normal },
+            Layer::Bars { class: "s-abnormal", bars: abnormal },
+        ],
         legend: [("k-normal", "labelled normal"), ("k-abnormal", "labelled abnormal")]
             .map(|(class, name)| (class.to_owned(), name.to_owned()))
             .to_vec(),
@@ -158,7 +168,7 @@ fn histogram(report: &ProtocolReport) -> Chart {
 }
 
 /// Counts as shares of their sum, so that a rare class is seen beside a common one.
-fn shares(counts: &[u64]) -> Vec<f64> {
+pub(super) fn shares(counts: &[u64]) -> Vec<f64> {
     let total = counts.iter().sum::<u64>().max(1) as f64;
     counts.iter().map(|&c| c as f64 / total).collect()
 }

@@ -1,8 +1,10 @@
 //! What each of a system's indicators says: all of them on one time axis, and each of normal and abnormal frames.
 
 use maud::{Markup, html};
-use vadis_eval::run::{ScoreRow, VideoScores};
+use vadis_eval::normalise::Normalisation;
+use vadis_eval::run::{FRAME_DIFF, ScoreRow, VideoScores};
 
+use super::evaluation::{of_classes, shares};
 use super::timelines::by_importance;
 use crate::plot::{Chart, Layer, Range};
 use crate::run::{Run, Signal};
@@ -19,19 +21,19 @@ const MOST_HISTOGRAMS: usize = 8;
 const BARS: usize = 40;
 /// Share of the frames at either end that may lie beyond a histogram's edge.
 const BEYOND: f64 = 0.002;
-/// What needs no learning, in every run: not one of the system's own indicators.
-const FRAME_DIFF: &str = "frame_diff";
 /// Indicators of this beginning are negative log-likelihoods in nats per dimension.
 const LIKELIHOOD: &str = "likelihood";
 
 pub(crate) fn section(run: &Run, signals: &[Signal]) -> Option<Markup> {
-    let indicators = Indicator::all(run);
+    let own = run.scores.indicators.iter().enumerate().filter(|(_, name)| *name != FRAME_DIFF);
+    let indicators: Vec<Column> = own.map(|(place, name)| Column::of(run, name, Some(place))).collect();
     if indicators.len() < 2 {
         return None;
     }
-    let drawn = &indicators[..indicators.len().min(LINES.len())];
-    let shown: Vec<&Signal> = signals.iter().collect();
-    let order = by_importance(run, &shown);
+    let score = Column::of(run, "score", None);
+    let mut lines: Vec<Line<'_>> = indicators.iter().zip(LINES).collect();
+    lines.push((&score, ("s-main", "k-main")));
+    let order = by_importance(run, &signals.iter().collect::<Vec<_>>());
     let labelled = !run.labels.is_empty();
     Some(html! {
         h2 { "What each indicator says" }
@@ -41,7 +43,7 @@ pub(crate) fn section(run: &Run, signals: &[Signal]) -> Option<Markup> {
         }
         div.charts {
             @for &video in order.iter().take(MOST_VIDEOS) {
-                (curves(run, &run.scores.videos[video], signals[video].truth.as_deref(), drawn).render())
+                (curves(&run.scores.videos[video], signals[video].truth.as_deref(), &lines).render())
             }
         }
         @if order.len() > MOST_VIDEOS {
@@ -54,34 +56,27 @@ pub(crate) fn section(run: &Run, signals: &[Signal]) -> Option<Markup> {
 }
 
 /// A column of the scores.
-struct Indicator {
+struct Column {
     name: String,
-    /// Its place among a row's indicators.
-    place: usize,
-    mean: f64,
-    deviation: f64,
+    /// Its place among a row's indicators; none for the score itself.
+    place: Option<usize>,
+    /// To deviations from its mean over all footage.
+    scale: Normalisation,
 }
 
-impl Indicator {
-    /// The system's own, in file order.
-    fn all(run: &Run) -> Vec<Self> {
-        let names = run.scores.indicators.iter().enumerate().filter(|(_, name)| *name != FRAME_DIFF);
-        names.map(|(place, name)| Self::of(run, place, name)).collect()
-    }
+/// A column, and the classes of its line and of its key.
+type Line<'a> = (&'a Column, (&'static str, &'static str));
 
-    fn of(run: &Run, place: usize, name: &str) -> Self {
+impl Column {
+    fn of(run: &Run, name: &str, place: Option<usize>) -> Self {
+        let mut column = Self { name: name.replace('_', " "), place, scale: Normalisation::None };
         let rows = run.scores.videos.iter().flat_map(|video| &video.rows);
-        let (mean, deviation) = spread(rows.map(|row| row.indicators[place]));
-        Self { name: name.to_owned(), place, mean, deviation }
+        column.scale = standard(&rows.map(|row| column.value(row)).collect::<Vec<_>>());
+        column
     }
 
-    /// A value in deviations from the mean.
-    fn standard(&self, value: f64) -> f64 {
-        standard(value, (self.mean, self.deviation))
-    }
-
-    fn title(&self) -> String {
-        self.name.replace('_', " ")
+    fn value(&self, row: &ScoreRow) -> f64 {
+        self.place.map_or(row.score, |place| row.indicators[place])
     }
 
     /// Its unit, and how many of it its values are.
@@ -93,40 +88,28 @@ impl Indicator {
     }
 }
 
-/// One curve of a video.
-struct Curve {
-    class: &'static str,
-    key: &'static str,
-    name: String,
-    points: Vec<(f64, f64)>,
+fn standard(values: &[f64]) -> Normalisation {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+    Normalisation::Training { mean, std: variance.sqrt() }
 }
 
-/// The score and its indicators over one video.
-fn curves(run: &Run, video: &VideoScores, truth: Option<&[(f64, f64)]>, indicators: &[Indicator]) -> Chart {
+/// The columns over one video.
+fn curves(video: &VideoScores, truth: Option<&[(f64, f64)]>, lines: &[Line<'_>]) -> Chart {
     let times: Vec<f64> = video.rows.iter().map(|row| row.time_s).collect();
     let x = Range::of(times.iter().copied());
-    let curve = |class, key, name: String, value: &dyn Fn(&ScoreRow) -> f64| {
-        let values: Vec<f64> = video.rows.iter().map(value).collect();
-        let thin = min_max(&times, &values, x.low, x.high, BUCKETS);
-        Curve {
-            class,
-            key,
-            name,
-            points: thin.iter().flat_map(|b| [(b.time, b.low), (b.time, b.high)]).collect(),
-        }
+    let points = |column: &Column| -> Vec<(f64, f64)> {
+        let values: Vec<f64> = video.rows.iter().map(|row| column.value(row)).collect();
+        let thin = min_max(&times, &column.scale.apply(&values), x.low, x.high, BUCKETS);
+        thin.iter().flat_map(|b| [(b.time, b.low), (b.time, b.high)]).collect()
     };
-    let score = spread(run.scores.videos.iter().flat_map(|v| &v.rows).map(|row| row.score));
-    let of_indicator = |(indicator, (class, key)): (&Indicator, (&'static str, &'static str))| {
-        curve(class, key, indicator.title(), &|row| indicator.standard(row.indicators[indicator.place]))
-    };
-    let mut curves: Vec<Curve> = indicators.iter().zip(LINES).map(of_indicator).collect();
-    curves.push(curve("s-main", "k-main", "score".to_owned(), &|row| standard(row.score, score)));
-    let y = Range::of(curves.iter().flat_map(|c| c.points.iter().map(|p| p.1))).padded(0.06);
+    let drawn: Vec<Vec<(f64, f64)>> = lines.iter().map(|(column, _)| points(column)).collect();
+    let y = Range::of(drawn.iter().flatten().map(|point| point.1)).padded(0.06);
     let band = y.low + 0.05 * (y.high - y.low);
     let bars = truth.unwrap_or_default().iter().map(|&(start, end)| (start, end, band)).collect();
-    let legend = curves.iter().map(|c| (c.key.to_owned(), c.name.clone())).collect();
     let mut layers = vec![Layer::Bars { class: "s-truth", bars }];
-    layers.extend(curves.into_iter().map(|c| Layer::Line { class: c.class, points: c.points }));
+    layers.extend(lines.iter().zip(drawn).map(|((_, (class, _)), points)| Layer::Line { class, points }));
     Chart {
         title: video.video.clone(),
         description: format!("indicators from {} to {}", clock(x.low), clock(x.high)),
@@ -136,61 +119,29 @@ fn curves(run: &Run, video: &VideoScores, truth: Option<&[(f64, f64)]>, indicato
         y,
         ticks: true,
         layers,
-        legend,
+        legend: lines.iter().map(|(column, (_, key))| ((*key).to_owned(), column.name.clone())).collect(),
     }
-}
-
-fn standard(value: f64, (mean, deviation): (f64, f64)) -> f64 {
-    if deviation > 0.0 { (value - mean) / deviation } else { 0.0 }
-}
-
-/// Mean and deviation of the finite values.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
-    for value in values.filter(|v| v.is_finite()) {
-        count += 1.0;
-        let off = value - mean;
-        mean += off / count;
-        squares += off * (value - mean);
-    }
-    (mean, (squares / f64::max(count, 1.0)).sqrt())
 }
 
 /// How an indicator lies on normal and on abnormal frames.
-fn histogram(run: &Run, indicator: &Indicator) -> Chart {
+fn histogram(run: &Run, indicator: &Column) -> Chart {
     let (unit, scale) = indicator.unit();
     let mut classes: [Vec<f64>; 2] = Default::default();
     for video in &run.scores.videos {
         let Some(labels) = run.labels.get(&video.video) else { continue };
         for (row, &label) in video.rows.iter().zip(labels) {
-            let value = row.indicators[indicator.place] * scale;
-            if value.is_finite() {
-                classes[usize::from(label != 0)].push(value);
-            }
+            classes[usize::from(label != 0)].push(indicator.value(row) * scale);
         }
     }
     let mut all = classes.concat();
     all.sort_by(f64::total_cmp);
     let quantile = |q: f64| all.get((all.len().saturating_sub(1) as f64 * q) as usize).copied();
     let x = Range::of([quantile(BEYOND), quantile(1.0 - BEYOND)].into_iter().flatten());
-    let [normal, abnormal] = classes.map(|values| bars(&values, x));
-    let highest = normal.iter().chain(&abnormal).map(|bar| bar.2).fold(0.0, f64::max);
-    Chart {
-        title: indicator.title(),
-        description: format!("histogram of {} over normal and abnormal frames", indicator.title()),
-        x_label: unit.to_owned(),
-        y_label: "share of its class".to_owned(),
-        x,
-        y: Range::new(0.0, highest * 1.05),
-        ticks: true,
-        layers: vec![
-            Layer::Bars { class: "s-normal", bars: normal },
-            Layer::Bars { class: "s-abnormal", bars: abnormal },
-        ],
-        legend: [("k-normal", "labelled normal"), ("k-abnormal", "labelled abnormal")]
-            .map(|(class, name)| (class.to_owned(), name.to_owned()))
-            .to_vec(),
-    }
+    let mut chart = of_classes(classes.map(|values| bars(&values, x)), x);
+    chart.title.clone_from(&indicator.name);
+    chart.description = format!("histogram of {} over normal and abnormal frames", indicator.name);
+    unit.clone_into(&mut chart.x_label);
+    chart
 }
 
 /// Shares of the values in equal slices of a range; what lies beyond is in the outermost.
@@ -200,8 +151,7 @@ fn bars(values: &[f64], x: Range) -> Vec<(f64, f64, f64)> {
         counts[((x.unit(value) * BARS as f64) as usize).min(BARS - 1)] += 1;
     }
     let edge = |i: usize| x.low + (x.high - x.low) * i as f64 / BARS as f64;
-    let total = values.len().max(1) as f64;
-    counts.iter().enumerate().map(|(i, &count)| (edge(i), edge(i + 1), count as f64 / total)).collect()
+    shares(&counts).into_iter().enumerate().map(|(i, share)| (edge(i), edge(i + 1), share)).collect()
 }
 
 #[cfg(test)]

@@ -11,11 +11,10 @@ use vadis::eval::metrics::Edges;
 use vadis::eval::normalise::TrainingStatistics;
 use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
 use vadis::eval::run::{
-    Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
+    FRAME_DIFF, Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
 };
 use vadis::eval::smooth::{Smoothing, SmoothingKind, SmoothingSpec};
 use vadis::report::{ReportOptions, write_report};
-use vadis::stages::FRAME_DIFF;
 use vadis::systems::load_model;
 use vadis::video::synth::Kind;
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
@@ -27,7 +26,7 @@ use crate::cli::EvalArgs;
 pub(super) type Labels = BTreeMap<String, Vec<u8>>;
 
 pub(super) fn run(args: &EvalArgs, output: &Output<'_>) -> Result<(), Failure> {
-    let evaluation = measure(args)?;
+    let evaluation = Case::of(args)?.measure(args)?;
     output.result(&describe(&evaluation), &serde_json::json!(evaluation))
 }
 
@@ -51,26 +50,26 @@ impl Case {
         let options = EvalOptions { kinds: kinds(args, &labels)?, ..options(args, &table, folder, &stated)? };
         Ok(Self { table, labels, options, dataset })
     }
+
+    /// All that the labels tell; a run directory gets its `metrics.json`, `labels.csv` and a new report.
+    pub(super) fn measure(&self, args: &EvalArgs) -> Result<Evaluation, Failure> {
+        let Self { table, labels, options, dataset } = self;
+        let folder = run_folder(args);
+        let mut evaluation = judge(table, labels, folder, options)?;
+        if let Some(folder) = folder {
+            let protocol = &evaluation.protocols[0].protocol.clone();
+            evaluation.metrics.figures.extend(localise(args, dataset.as_ref(), table, folder, protocol)?);
+            evaluation.metrics.write(&folder.join("metrics.json"))?;
+            write_labels(&folder.join("labels.csv"), labels)?;
+            write_report(folder, &ReportOptions::default())?;
+        }
+        Ok(evaluation)
+    }
 }
 
 /// The run directory, where scores are those of one.
 fn run_folder(args: &EvalArgs) -> Option<&Path> {
     args.scores.is_dir().then_some(args.scores.as_path())
-}
-
-/// All that the labels tell; a run directory gets its `metrics.json`, `labels.csv` and a new report.
-pub(super) fn measure(args: &EvalArgs) -> Result<Evaluation, Failure> {
-    let Case { table, labels, options, dataset } = Case::of(args)?;
-    let folder = run_folder(args);
-    let mut evaluation = judge(&table, &labels, folder, &options)?;
-    if let Some(folder) = folder {
-        let protocol = &evaluation.protocols[0].protocol.clone();
-        evaluation.metrics.figures.extend(localise(args, dataset.as_ref(), &table, folder, protocol)?);
-        evaluation.metrics.write(&folder.join("metrics.json"))?;
-        write_labels(&folder.join("labels.csv"), &labels)?;
-        write_report(folder, &ReportOptions::default())?;
-    }
-    Ok(evaluation)
 }
 
 fn read_scores(path: &Path) -> Result<ScoreTable, Failure> {

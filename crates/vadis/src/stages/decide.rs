@@ -4,12 +4,11 @@ use std::path::Path;
 
 use vadis_eval::events::{EventCandidate, EventConfig, VideoSignal, find_events};
 use vadis_eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
-use vadis_eval::run::{Decision, ScoreTable, VideoScores};
+use vadis_eval::run::{Decision, FRAME_DIFF, ScoreTable, VideoScores};
 use vadis_eval::smooth::SmoothingSpec;
 use vadis_eval::threshold::{Footage, Rule};
 use vadis_systems::Statistics;
 
-use super::FRAME_DIFF;
 use crate::Failure;
 
 /// How events are made.

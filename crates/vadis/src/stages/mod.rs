@@ -9,7 +9,7 @@ mod sources;
 pub use decide::{Decided, DecisionOptions, FrameNotes, decide};
 pub use gather::{Gathered, Thinning, gather};
 pub use illustrate::illustrate;
-pub use score::{FRAME_DIFF, ScoreOptions, ScoredRun, score};
+pub use score::{ScoreOptions, ScoredRun, score};
 pub use sources::{Opened, open_sources, probe_sources};
 
 use std::sync::atomic::AtomicBool;

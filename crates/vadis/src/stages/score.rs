@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use vadis_eval::localisation::{Bounds, HeatMap, heat_regions};
-use vadis_eval::run::{HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
+use vadis_eval::run::{FRAME_DIFF, HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
 use vadis_motion::{FrameDiff, FrameDiffConfig};
 use vadis_systems::{InputFormat, Model, Scored};
 use vadis_video::{
@@ -23,9 +23,6 @@ const CHUNK: usize = 64;
 const AHEAD: usize = 2;
 /// A region is at least this share of the heat map.
 const MIN_REGION_SHARE: f64 = 1.0 / 512.0;
-
-/// The sanity column of every table: mean difference to the frame before, 0 for the first one.
-pub const FRAME_DIFF: &str = "frame_diff";
 
 /// What is written beside `scores.csv`.
 #[derive(Debug, Clone, Copy)]

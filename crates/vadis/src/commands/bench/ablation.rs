@@ -1,17 +1,20 @@
 //! Further rows of one run: what its system's parts reach alone, from the indicator columns of the same scoring.
 
 use vadis::Failure;
+use vadis::eval::normalise::Normalisation;
 use vadis::eval::protocol::{EvalOptions, evaluate};
 use vadis::eval::run::{Figure, LambdaPoint, ScoreTable};
 
 use super::super::eval::Case;
 
-/// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 4] = [
-    ("itae-nf", "reconstruction", "itae-nf: reconstruction alone"),
-    ("itae-nf", "with_static", "itae-nf: + static flow"),
-    ("itae-nf", "with_dynamic", "itae-nf: + dynamic flow"),
-    ("itae-nf", "likelihood", "itae-nf: flows alone"),
+/// The system of parts.
+const SYSTEM: &str = "itae-nf";
+/// Indicator column, name of the row.
+const PARTS: [(&str, &str); 4] = [
+    ("reconstruction", "itae-nf: reconstruction alone"),
+    ("with_static", "itae-nf: + static flow"),
+    ("with_dynamic", "itae-nf: + dynamic flow"),
+    ("likelihood", "itae-nf: flows alone"),
 ];
 /// λ_L of paper 003, Section 4.2, which it chose by test labels.
 const LAMBDAS: [(&str, f64); 3] = [("ped2", 0.3), ("avenue", 0.1), ("shanghaitech", 0.7)];
@@ -28,8 +31,8 @@ pub(super) struct Part {
 
 /// The rows of the parts of `system`.
 pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
-    let ours = PARTS.iter().filter(|(of, ..)| *of == system);
-    ours.map(|&(_, column, name)| {
+    let ours = PARTS.iter().filter(|_| system == SYSTEM);
+    ours.map(|&(column, name)| {
         let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
         for protocol in [&mut options.paper, &mut options.causal] {
             column.clone_into(&mut protocol.column);
@@ -44,16 +47,15 @@ pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
 /// the data set. It looks ahead, so that it has no causal figure.
 pub(super) fn combination(system: &str, dataset: &str, case: &Case) -> Result<Option<Part>, Failure> {
     let lambda = LAMBDAS.iter().find(|(of, _)| *of == dataset).map(|(_, lambda)| *lambda);
-    let Some(lambda) = lambda.filter(|_| system == "itae-nf") else { return Ok(None) };
-    let bootstrap = case.options.bootstrap;
-    let mut figures = combined(case, lambda, EvalOptions { bootstrap, ..case.options.clone() })?;
+    let Some(lambda) = lambda.filter(|_| system == SYSTEM) else { return Ok(None) };
+    let mut figures = combined(case, lambda, case.options.clone())?;
     figures.iter_mut().for_each(|figure| figure.protocol.tuned_on_test = true);
     Ok(Some(Part { name: COMBINATION, figures }))
 }
 
 /// The same for every λ_L: how much hangs on it.
 pub(super) fn sweep(system: &str, case: &Case) -> Result<Vec<LambdaPoint>, Failure> {
-    if system != "itae-nf" {
+    if system != SYSTEM {
         return Ok(Vec::new());
     }
     let point = |step: u32| {
@@ -84,13 +86,9 @@ fn add_combination(table: &mut ScoreTable, lambda: f64, name: &str) -> bool {
         return false;
     };
     for video in &mut table.videos {
-        let values = video.rows.iter().map(|row| row.indicators[likelihood]);
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-        // A likelihood that never changes says nothing.
-        let scale = if high > low { lambda / (high - low) } else { 0.0 };
-        for row in &mut video.rows {
-            let value = row.indicators[error] + scale * (row.indicators[likelihood] - low);
-            row.indicators.push(value);
+        let values: Vec<f64> = video.rows.iter().map(|row| row.indicators[likelihood]).collect();
+        for (row, scaled) in video.rows.iter_mut().zip(Normalisation::PerVideo.apply(&values)) {
+            row.indicators.push(row.indicators[error] + lambda * scaled);
         }
     }
     table.indicators.push(name.to_owned());

@@ -137,9 +137,10 @@ impl Bench<'_> {
         let test = &self.footage.test;
         let run = complete(learnt.model.as_ref(), test, &folder, header, &options, self.surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
-        let evaluation = eval::measure(&self.eval_args(&folder))?;
+        let judged_by = self.eval_args(&folder);
+        let case = eval::Case::of(&judged_by)?;
+        let evaluation = case.measure(&judged_by)?;
         results.put_sanity(self.sanity(&evaluation));
-        let case = eval::Case::of(&self.eval_args(&folder))?;
         let row = self.row(run, evaluation, learnt.info.train_s, learnt_from);
         for part in self.parts(&case)? {
             results.put(self.part_row(&row, part));
