@@ -17,6 +17,7 @@ mod frames;
 pub mod itae_nf;
 pub mod mle;
 mod model_file;
+pub mod nf_frames;
 mod patches;
 mod preset;
 mod projection;
@@ -187,6 +188,7 @@ pub fn methods() -> &'static [&'static dyn Method] {
         &Itae(Variant::OnePath),
         &Itae(Variant::TwoPath),
         &Itae(Variant::WithFlows),
+        &nf_frames::NfFrames,
     ]
 }
 

@@ -42,6 +42,8 @@ fn small(system: &str, settings: &[&str], folder: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+const SMALL_FLOW: [&str; 5] = ["size=16x16", "steps=1", "levels=1", "hidden=4", "max_steps=2"];
+
 fn small_mle(folder: &Path) -> Vec<u8> {
     small("mle", &["size=16x16", "channels=[2,2,2]", "latent=4", "max_steps=4", "min_steps=4"], folder)
 }
@@ -123,6 +125,21 @@ fn a_small_file_cannot_ask_for_large_flows() {
 }
 
 #[test]
+fn a_small_file_cannot_ask_for_a_large_flow_over_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small("nf-frames", &SMALL_FLOW, folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    for (key, value) in [("hidden", 2048), ("steps", 256), ("levels", 3), ("levels", 0)] {
+        let change = |metadata: &mut BTreeMap<String, String>| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config[key] = value.into();
+            metadata.insert("config".to_owned(), config.to_string());
+        };
+        assert!(parse_model(&with_config(&bytes, change, folder.path())).is_err(), "{key} {value}");
+    }
+}
+
+#[test]
 fn every_truncation_of_a_model_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let rival = ["size=16x16", "rank=2", "frames=40", "iterations=4"];
@@ -131,6 +148,7 @@ fn every_truncation_of_a_model_is_an_error() {
         small("robust-pca", &rival, folder.path()),
         small_itae("one-path", folder.path()),
         small_itae("itae-nf", folder.path()),
+        small("nf-frames", &SMALL_FLOW, folder.path()),
     ];
     for bytes in files {
         assert!(parse_model(&bytes).is_ok());

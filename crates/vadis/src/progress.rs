@@ -22,6 +22,13 @@ pub struct Stage {
 struct Part {
     name: &'static str,
     began: Instant,
+    done: u64,
+}
+
+impl Part {
+    fn new(name: &'static str) -> Self {
+        Self { name, began: Instant::now(), done: 0 }
+    }
 }
 
 impl Stage {
@@ -30,14 +37,14 @@ impl Stage {
         let watched = !quiet && std::io::stderr().is_terminal();
         let bar = watched.then(|| bar(name, total));
         let now = Instant::now();
-        let part = Part { name: "", began: now };
+        let part = Part::new("");
         Self { bar, name: name.to_owned(), began: now, line: now, quiet, part }
     }
 
     /// From here on progress is that of `name`, a part of this stage.
     pub fn enter(&mut self, name: &'static str) {
         if self.part.name != name {
-            self.part = Part { name, began: Instant::now() };
+            self.part = Part::new(name);
             if let Some(bar) = &self.bar {
                 bar.set_prefix(name);
                 bar.reset();
@@ -45,8 +52,18 @@ impl Stage {
         }
     }
 
+    /// Counts anew where what is counted began anew: the next network of a system in training.
+    fn count(&mut self, done: u64) {
+        if done < self.part.done {
+            self.part = Part::new(self.part.name);
+            self.bar.iter().for_each(ProgressBar::reset);
+        }
+        self.part.done = done;
+    }
+
     /// `done` of `total` units are done; `note` says how it goes.
     pub fn set(&mut self, done: u64, total: Option<u64>, note: &str) {
+        self.count(done);
         if let Some(bar) = &self.bar {
             if let Some(total) = total {
                 bar.set_length(total);

@@ -118,11 +118,10 @@ impl FlowConfig {
         Ok([appearance.init(device, rng)?, motion.init(device, rng)?])
     }
 
-    /// Fewer values than this no file of such flows has: at least eight channels a level, and of each step a
-    /// coupling's three convolutions, 9·4·F, F² and 9·8·F.
-    pub(super) fn least_values(&self) -> usize {
-        let step = self.flow_hidden * (self.flow_hidden + 108);
-        2usize.saturating_mul(self.flow_steps).saturating_mul(self.flow_levels).saturating_mul(step)
+    /// Fewer values than this no file of such flows has.
+    fn least_values(&self, format: InputFormat) -> usize {
+        let counts = self.networks(format).map(|network| network.parameter_count().unwrap_or(usize::MAX));
+        counts[0].saturating_add(counts[1])
     }
 }
 
@@ -198,7 +197,7 @@ impl Flows {
         let scales = Scales::take(file)?;
         let flows = take_state(file);
         let there: usize = flows.iter().map(|tensor| tensor.values.len()).sum();
-        if there < config.least_values() {
+        if there < config.least_values(format) {
             let reason = format!("its flows have {there} weights, fewer than its settings ask for");
             return Err(SystemError::Model { reason });
         }

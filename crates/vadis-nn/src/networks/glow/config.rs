@@ -71,7 +71,7 @@ impl GlowConfig {
         if self.channels_at(self.levels - 1).is_none_or(|channels| channels > MAX_CHANNELS) {
             return Err(refuse("channels", &self.channels, "at most 1024 at the last level"));
         }
-        match self.parameters().is_some_and(|count| count <= MAX_PARAMETERS) {
+        match self.parameter_count().is_some_and(|count| count <= MAX_PARAMETERS) {
             true => Ok(()),
             false => Err(refuse("steps", &self.steps, "at most 2^30 parameters")),
         }
@@ -82,8 +82,8 @@ impl GlowConfig {
         self.channels.checked_mul(1 << (level + 2))
     }
 
-    /// Parameters of all steps, unless they are too many to count.
-    fn parameters(&self) -> Option<usize> {
+    /// Trainable parameters of all steps, unless they are too many to count.
+    pub fn parameter_count(&self) -> Option<usize> {
         let of_step = |channels: usize| {
             let net =
                 channels.checked_mul(27)?.div_ceil(2).checked_add(self.hidden)?.checked_mul(self.hidden)?;
