@@ -24,6 +24,7 @@ mod projection;
 pub mod robust_pca;
 mod session;
 mod sliding;
+mod spent;
 mod statistics;
 mod store;
 
@@ -33,7 +34,7 @@ use vadis_video::{Colour, Frame, Mask};
 pub use burn::tensor::Device;
 pub use device::{cpu_device, device, devices};
 pub use error::SystemError;
-pub use model_file::{ModelInfo, load_model, parse_model, save_model};
+pub use model_file::{ModelInfo, Native, load_model, parse_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
 pub use projection::Projection;
 pub use session::{LogRow, Progress, Session};
@@ -119,6 +120,10 @@ pub trait Model: Send + Sync {
     fn heat_unit(&self) -> &'static str;
     /// A fresh scorer for one video.
     fn scorer(&self) -> Box<dyn Scorer + '_>;
+    /// Wall seconds that scoring spent in the model's parts so far, by name; empty for a model of one part.
+    fn spent(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
     /// Weights and everything else that [`Method::load`] needs.
     fn to_file(&self) -> WeightFile;
     /// Reconstruction and latent of the last of `frames`, which are consecutive and end at the frame asked

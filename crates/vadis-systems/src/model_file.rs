@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
-use vadis_video::Colour;
+use vadis_video::{Colour, Frame};
 
 use crate::{InputFormat, Model, SystemError, method};
 
@@ -23,12 +23,55 @@ pub struct ModelInfo {
     pub made: String,
     /// The footage: name and frames of each source.
     pub sources: Vec<(String, u64)>,
+    /// Pixels a row and rows of the footage itself, and whether its first frame had colour; older models do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub native: Option<Native>,
     /// Seconds of training.
     pub train_s: f64,
     /// Last value of each loss term.
     pub losses: Vec<(String, f64)>,
     /// What the user should know.
     pub notes: Vec<String>,
+}
+
+/// What the footage was like before it was resized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Native {
+    /// Pixels a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Whether any pixel of the first frame had colour. Always false for a system that reads grey.
+    pub coloured: bool,
+}
+
+impl Native {
+    /// Of footage of that size that begins with `first`, as the system reads it.
+    pub fn of(width: usize, height: usize, first: Option<&Frame>) -> Self {
+        let has_colour = |frame: &Frame| {
+            let pixels = frame.data.chunks_exact(frame.colour.channels());
+            pixels.into_iter().any(|pixel| pixel.iter().any(|&value| value != pixel[0]))
+        };
+        Self { width, height, coloured: first.is_some_and(has_colour) }
+    }
+
+    /// In words what may keep a model that learnt from `self` from judging `other` well: colour, size, proportions.
+    pub fn unlike(&self, other: &Self) -> Option<String> {
+        let shape = |n: &Self| n.width as f64 / n.height.max(1) as f64;
+        let stretch = shape(self) / shape(other);
+        let mut told = Vec::new();
+        if (self.width, self.height) != (other.width, other.height) {
+            let Self { width: w, height: h, .. } = other;
+            let stretched = if (0.9..1.1).contains(&stretch) { "" } else { " and stretched" };
+            told.push(format!("{w}×{h} in place of {}×{}, resized{stretched}", self.width, self.height));
+        }
+        match (self.coloured, other.coloured) {
+            (true, false) => told.push("grey in place of colour".to_owned()),
+            (false, true) => told.push("colour in place of grey".to_owned()),
+            _ => {}
+        }
+        (!told.is_empty()).then(|| told.join("; "))
+    }
 }
 
 /// Writes `model` with `info` to `path`, under a temporary name first.
@@ -117,4 +160,25 @@ pub(crate) fn metadata<'a>(file: &'a WeightFile, key: &str) -> Result<&'a str, S
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &WeightFile, key: &str) -> Result<T, SystemError> {
     serde_json::from_str(metadata(file, key)?)
         .map_err(|e| SystemError::Model { reason: format!("its `{key}`: {e}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_footage_is_told_in_words() {
+        let grey = Frame::filled(4, 2, Colour::Rgb, 7);
+        let mut colour = grey.clone();
+        colour.data[22] = 9;
+        let learnt = Native::of(360, 240, Some(&colour));
+        assert!(learnt.coloured && !Native::of(360, 240, Some(&grey)).coloured);
+        assert_eq!(learnt.unlike(&learnt), None);
+        let told = |width, height, frame| learnt.unlike(&Native::of(width, height, Some(frame))).unwrap();
+        assert_eq!(told(180, 120, &colour), "180×120 in place of 360×240, resized");
+        assert_eq!(told(360, 360, &colour), "360×360 in place of 360×240, resized and stretched");
+        assert_eq!(told(360, 240, &grey), "grey in place of colour");
+        let one = Native::of(360, 240, Some(&Frame::filled(4, 2, Colour::Grey, 7)));
+        assert!(!one.coloured, "what reads grey knows of no colour");
+    }
 }

@@ -265,6 +265,9 @@ pub(crate) struct BenchArgs {
     /// Benchmarks by name; may be given several times
     #[arg(long = "dataset", required = true, value_name = "NAME")]
     pub(crate) datasets: Vec<String>,
+    /// Only these scenes of benchmarks that have several; may be given several times
+    #[arg(long = "scene", value_name = "NAME")]
+    pub(crate) scenes: Vec<String>,
     /// Where each benchmark lies, in the same order; `synth` takes none
     #[arg(long = "root", value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) roots: Vec<PathBuf>,

@@ -46,7 +46,7 @@ impl EvalOptions {
     pub fn of_system(key: &str, labels: impl Into<String>) -> Self {
         let options = Self::mle(labels);
         match key {
-            "one-path" | "itae" | "itae-nf" => {
+            "one-path" | "itae" | "itae-nf" | "nf-frames" => {
                 let (paper, causal) = (ScoreProtocol::itae_paper(), ScoreProtocol::itae_causal());
                 Self { paper, causal, ..options }
             }

@@ -12,6 +12,8 @@ use vadis_nn::segment::{NamedTensor, StateDict, by_part, under};
 use vadis_nn::weights::WeightFile;
 
 use super::maps::{DYNAMIC, Maps, SHRINK, STATIC, Scales};
+use super::score::{DYNAMIC_FLOW, NETWORK, STATIC_FLOW};
+use crate::spent::Spent;
 use crate::{InputFormat, Preset, SystemError};
 
 /// The flows' names in a weight file.
@@ -215,14 +217,21 @@ impl Flows {
         Ok(self.eyes.look(clip, scratch)?.0)
     }
 
-    pub(super) fn judge(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Unlikely, SystemError> {
-        let (rebuilt, mut maps) = self.eyes.look(clip, scratch)?;
+    /// Judges a clip; what the network and each flow take is added to `spent`.
+    pub(super) fn judge<const N: usize>(
+        &self,
+        clip: &[f32],
+        scratch: &mut Scratch,
+        spent: &Spent<N>,
+    ) -> Result<Unlikely, SystemError> {
+        let (rebuilt, mut maps) = spent.on(NETWORK, || self.eyes.look(clip, scratch))?;
         let plane = self.eyes.plane();
         maps.standardise(&self.scales, plane);
         let Maps { appearance, motion } = maps;
         let frames = [appearance.len() / (STATIC * plane), motion.len() / (DYNAMIC * plane)];
-        let appearance = self.flows[0].nll(&appearance, frames[0])?;
-        Ok(Unlikely { rebuilt, appearance, motion: self.flows[1].nll(&motion, frames[1])? })
+        let appearance = spent.on(STATIC_FLOW, || self.flows[0].nll(&appearance, frames[0]))?;
+        let motion = spent.on(DYNAMIC_FLOW, || self.flows[1].nll(&motion, frames[1]))?;
+        Ok(Unlikely { rebuilt, appearance, motion })
     }
 }
 

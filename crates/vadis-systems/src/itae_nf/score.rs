@@ -20,6 +20,7 @@ use crate::frames::to_unit;
 use crate::model_file::{input_format, network_weights, parse};
 use crate::patches::{Patches, box_blur, cells};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
+use crate::spent::Spent;
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
 
@@ -35,6 +36,13 @@ const WITH_FLOWS: [&str; 6] = [
     "with_static",
     "with_dynamic",
 ];
+/// Where the time goes.
+const PARTS: [&str; 4] = ["network", "static flow", "dynamic flow", "patches"];
+/// Places in it.
+pub(super) const NETWORK: usize = 0;
+pub(super) const STATIC_FLOW: usize = 1;
+pub(super) const DYNAMIC_FLOW: usize = 2;
+const PATCHES: usize = 3;
 /// What a model file has beside the weights.
 const COUNTS: &str = "reference.counts";
 /// Largest side and clip of a model file.
@@ -64,6 +72,7 @@ pub struct ItaeModel {
     sight: Sight,
     counts: Vec<f32>,
     statistics: Statistics,
+    spent: Spent<4>,
     /// Memory of the network, used again from clip to clip.
     scratch: Mutex<Scratch>,
 }
@@ -89,6 +98,7 @@ impl ItaeModel {
             sight,
             counts,
             statistics: Statistics::default(),
+            spent: Spent::new(PARTS),
             scratch: Mutex::default(),
         })
     }
@@ -146,7 +156,7 @@ impl ItaeModel {
     fn rebuild(&self, clip: &[f32]) -> Result<Vec<f32>, SystemError> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.sight {
-            Sight::Rebuilt(network) => Ok(network.run(clip, 1, &mut scratch)?),
+            Sight::Rebuilt(network) => Ok(self.spent.on(NETWORK, || network.run(clip, 1, &mut scratch))?),
             Sight::Judged(flows) => flows.rebuild(clip, &mut scratch),
         }
     }
@@ -155,7 +165,7 @@ impl ItaeModel {
     fn see(&self, clip: &[f32]) -> Result<(Vec<f32>, [Vec<f32>; 2]), SystemError> {
         let Some(flows) = self.flows() else { return Ok((self.rebuild(clip)?, Default::default())) };
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Unlikely { rebuilt, appearance, motion } = flows.judge(clip, &mut scratch)?;
+        let Unlikely { rebuilt, appearance, motion } = flows.judge(clip, &mut scratch, &self.spent)?;
         Ok((rebuilt, [appearance, motion]))
     }
 
@@ -225,7 +235,7 @@ impl ClipJudge for ItaeModel {
             let columns = std::iter::once(worst).chain(likelihoods).take(self.columns()).collect();
             Judged { columns, heat: box_blur(&error, height, width, self.config.patch / 2) }
         };
-        Ok((0..self.config.clip).into_par_iter().map(judge).collect())
+        Ok(self.spent.on(PATCHES, || (0..self.config.clip).into_par_iter().map(judge).collect()))
     }
 
     /// Eq. 14 with both terms standardised by held-out normal footage and weight 1 (ours: the paper adds 0.1 to 0.7 of
@@ -272,6 +282,10 @@ impl Model for ItaeModel {
 
     fn scorer(&self) -> Box<dyn Scorer + '_> {
         Box::new(SlidingScorer::new(self))
+    }
+
+    fn spent(&self) -> Vec<(&'static str, f64)> {
+        self.spent.seconds()
     }
 
     fn to_file(&self) -> WeightFile {

@@ -8,7 +8,7 @@ use vadis::data::labels::{read_labels, same_video};
 use vadis::data::{Dataset, OpenOptions, Split};
 use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
 use vadis::eval::metrics::Edges;
-use vadis::eval::normalise::TrainingStatistics;
+use vadis::eval::normalise::{Normalisation, TrainingStatistics};
 use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
 use vadis::eval::run::{
     FRAME_DIFF, Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
@@ -22,6 +22,9 @@ use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
 use super::scan::MODEL;
 use super::{Output, parse, report::check_run, usage};
 use crate::cli::EvalArgs;
+
+/// Benchmarks of several scenes, whose scores are scaled per video before they are pooled (paper 003, Section 4.1).
+const SCALED_PER_VIDEO: [&str; 1] = ["shanghaitech"];
 
 pub(super) type Labels = BTreeMap<String, Vec<u8>>;
 
@@ -153,6 +156,9 @@ fn options(
     if args.column != "score" {
         options.paper.column.clone_from(&args.column);
         options.causal.column.clone_from(&args.column);
+    }
+    if args.dataset.as_deref().is_some_and(|dataset| SCALED_PER_VIDEO.contains(&dataset)) {
+        options.paper.normalisation = Normalisation::PerVideo;
     }
     if let Some(text) = &args.smoothing {
         options.paper.smoothing = parse("--smoothing", text)?;

@@ -6,8 +6,8 @@ use vadis::eval::run::{TrainingRow, TrainingWriter};
 use vadis::progress::Stage;
 use vadis::stages::{Gathered, Opened, Thinning, gather};
 use vadis::systems::{
-    Configured, Device, InputFormat, LogRow, Model, ModelInfo, Preset, Progress, Session, Setting, method,
-    save_model,
+    Configured, Device, InputFormat, LogRow, Model, ModelInfo, Native, Preset, Progress, Session, Setting,
+    method, save_model,
 };
 use vadis::video::{ClockDetector, Mask, Zone, zone};
 use vadis::{Failure, machine};
@@ -85,6 +85,7 @@ impl Plan {
         let first = &sources[0].info;
         let input = self.configured.input(first.width, first.height);
         let (gathered, suggestion) = self.gather(sources, input, folder, args, output)?;
+        let native = Native::of(first.width, first.height, Some(&gathered.store.frame(0)?));
         let mut notes = gathered.notes.clone();
         notes.extend(suggestion);
         let (model, log, more, train_s) =
@@ -100,6 +101,7 @@ impl Plan {
             seed: self.seed,
             made: machine::now(),
             sources: names.zip(gathered.frames.iter().copied()).collect(),
+            native: Some(native),
             train_s,
             losses: log.last().map(|row| row.terms.clone()).unwrap_or_default(),
             notes,

@@ -145,6 +145,7 @@ pub(super) fn complete(
         notes: header.notes,
     };
     run.seconds.push(("score".to_owned(), scored.seconds));
+    run.seconds.extend(scored.parts);
     run.notes.extend(scored.notes.into_iter().chain(more));
     // A file that is broken is found so by every stage that reads it.
     let mut told = BTreeSet::new();

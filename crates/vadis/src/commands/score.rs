@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
-use vadis::stages::open_sources;
+use vadis::stages::{Opened, Surroundings, open_sources};
+use vadis::systems::{InputFormat, Model, ModelInfo, Native};
+use vadis::video::{FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
 
 use super::scan::{FinishOptions, Header, finish};
 use super::{Output, decision_options, learn, open_model};
 use crate::cli::ScoreArgs;
+
+/// Sources from elsewhere that are told one by one.
+const MOST_TOLD: usize = 8;
 
 pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     score(args, output).map_err(Failure::without_resume)
@@ -27,10 +32,38 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     }
     learn::prepare_folder(&args.output, args.force, false)?;
     notes.push(format!("scored with {}, made {}", args.model.display(), info.made));
+    notes.extend(from_elsewhere(model.as_ref(), &info, &sources, &surroundings));
     let seconds = vec![("train".to_owned(), info.train_s)];
     let header = Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };
     let options = FinishOptions { decision, overlay: args.overlay };
     finish(model.as_ref(), &sources, &args.output, header, &options, &surroundings, output)
+}
+
+/// What the user should know where the footage is not like what the model learnt from: it is scored all the same.
+fn from_elsewhere(
+    model: &dyn Model,
+    info: &ModelInfo,
+    sources: &[Opened],
+    surroundings: &Surroundings<'_>,
+) -> Vec<String> {
+    let Some(learnt) = info.native else { return Vec::new() };
+    let InputFormat { width, height, colour } = model.input();
+    let format = FrameFormat { size: Some((width, height)), colour };
+    let told = sources.iter().filter_map(|opened| {
+        let VideoInfo { width, height, .. } = opened.info;
+        let native = match opened.source.kind {
+            // A stream's first frame is scored, and not to be had twice.
+            SourceKind::Stream(_) => Native { width, height, ..learnt },
+            _ => {
+                // What cannot be read is told where it is scored.
+                let frames = grab_frames(&opened.source, &format, &surroundings.read, &[0]).ok()?;
+                Native::of(width, height, Some(frames.first()?))
+            }
+        };
+        let unlike = learnt.unlike(&native)?;
+        Some(format!("{} is unlike what the model learnt from: {unlike}", opened.source.name))
+    });
+    told.take(MOST_TOLD).collect()
 }
 
 fn lies_in(file: &Path, folder: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
 
 use vadis_eval::localisation::{Bounds, HeatMap, heat_regions};
 use vadis_eval::run::{FRAME_DIFF, HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
@@ -45,6 +46,8 @@ pub struct ScoredRun {
     pub scored: u64,
     /// Wall seconds, decoding included.
     pub seconds: f64,
+    /// Of these, by part of the work; decoding runs alongside.
+    pub parts: Vec<(String, f64)>,
 }
 
 /// Scores every source into `folder`.
@@ -68,7 +71,9 @@ pub fn score(
         notes: Vec::new(),
         scored: 0,
         seconds: 0.0,
+        parts: Vec::new(),
     };
+    let (before, mut decoding) = (model.spent(), Duration::ZERO);
     let mut first_error = None;
     for opened in sources {
         let mut video = ScoringVideo::new(opened, model.input())?;
@@ -76,6 +81,7 @@ pub fn score(
         let mut report = |frames: u64| stage.set(done + frames, expected, &opened.source.name);
         let result = video.run(model, &mut files, surroundings, &mut report);
         run.scored += video.entry.frames;
+        decoding += video.decoding;
         match result {
             Ok(()) => {}
             Err(Failure::Video(error)) => {
@@ -94,7 +100,16 @@ pub fn score(
     }
     files.finish()?;
     run.seconds = stage.finish(&format!("{} frames", run.scored));
+    run.parts = parts(&before, &model.spent(), decoding);
     Ok(run)
+}
+
+/// Seconds of each of the model's parts since `before`, and of decoding.
+fn parts(before: &[(&str, f64)], after: &[(&str, f64)], decoding: Duration) -> Vec<(String, f64)> {
+    let spent_before = |name: &str| before.iter().find(|(n, _)| *n == name).map_or(0.0, |(_, s)| *s);
+    let of_model =
+        after.iter().map(|(name, seconds)| (format!("score: {name}"), seconds - spent_before(name)));
+    of_model.chain([("score: decoding, alongside".to_owned(), decoding.as_secs_f64())]).collect()
 }
 
 /// The files being written.
@@ -179,6 +194,8 @@ struct ScoringVideo<'a> {
     notes: FrameNotes,
     health: HealthMonitor,
     motion: FrameDiff,
+    /// What decoding took, on its own thread.
+    decoding: Duration,
     /// Frame differences of the frames that are not written yet.
     differences: VecDeque<f64>,
 }
@@ -192,6 +209,7 @@ impl<'a> ScoringVideo<'a> {
             notes: FrameNotes::default(),
             health: HealthMonitor::new(HealthConfig::default()),
             motion: FrameDiff::new(FrameDiffConfig::default())?,
+            decoding: Duration::ZERO,
             differences: VecDeque::new(),
         })
     }
@@ -208,22 +226,26 @@ impl<'a> ScoringVideo<'a> {
         let reader = FrameReader::open(&self.opened.source, &format, &surroundings.read)?;
         std::thread::scope(|scope| {
             let (send, chunks) = sync_channel(AHEAD);
-            scope.spawn(move || {
-                let mut reader = reader;
+            let decoder = scope.spawn(move || {
+                let (mut reader, mut decoding) = (reader, Duration::ZERO);
                 loop {
+                    let began = Instant::now();
                     let chunk: Vec<_> = reader.by_ref().take(CHUNK).collect();
+                    decoding += began.elapsed();
                     if chunk.is_empty() || send.send(chunk).is_err() {
-                        break;
+                        return decoding;
                     }
                 }
             });
-            self.take(&chunks, model, files, surroundings, report)
+            let taken = self.take(chunks, model, files, surroundings, report);
+            self.decoding = decoder.join().unwrap_or_default();
+            taken
         })
     }
 
     fn take(
         &mut self,
-        chunks: &Receiver<Vec<Result<Frame, VideoError>>>,
+        chunks: Receiver<Vec<Result<Frame, VideoError>>>,
         model: &dyn Model,
         files: &mut Files,
         surroundings: &Surroundings<'_>,

@@ -98,7 +98,9 @@ pub(super) fn open(
         }
         other => other,
     };
-    let dataset = Dataset::open(key, root, &OpenOptions::default())?;
+    let options = OpenOptions { scenes: args.scenes.clone(), ..OpenOptions::default() };
+    let dataset = Dataset::open(key, root, &options)?;
+    let name = &in_scenes(name, args.scenes.len());
     let pictures = args.output.join(name).join("footage");
     let (train, mut notes) = clips(&dataset, Split::Train, &pictures, surroundings)?;
     if args.validate {
@@ -110,6 +112,15 @@ pub(super) fn open(
     let truth = Truth { layout: Some((key.to_owned(), root.clone())), kinds, ..Truth::default() };
     let pooled = !WHOLE_FOOTAGE.contains(&name.as_str());
     Ok(Footage { name: name.clone(), train, test, pooled, truth, notes })
+}
+
+/// What a part of a data set is called: another number of scenes is another benchmark.
+fn in_scenes(name: &str, scenes: usize) -> String {
+    match scenes {
+        0 => name.to_owned(),
+        1 => format!("{name}-1-scene"),
+        n => format!("{name}-{n}-scenes"),
+    }
 }
 
 /// The clips of a split; volumes are unpacked into `pictures`.
