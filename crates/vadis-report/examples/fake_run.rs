@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use vadis_eval::run::{RunInfo, read_events};
 use vadis_report::{
-    MediaOptions, OverlayOptions, ReportOptions, make_event_media, overlay, write_chapters, write_comparison,
-    write_report,
+    MediaOptions, OverlayOptions, ReportOptions, Seen, make_event_media, overlay, write_chapters,
+    write_comparison, write_report,
 };
 use vadis_video::{ReadOptions, Source, probe, shrink};
 
@@ -50,10 +50,11 @@ fn with_footage(run: &Path, source: &Source, fake: &common::FakeRun) {
     (info.sources[0].width, info.sources[0].height) = (known.width as u32, known.height as u32);
     info.write(&run.join("run.json")).unwrap();
     let events = read_events(&run.join("events.csv")).unwrap();
-    let blur = |_: &_, frame: &vadis_video::Frame| {
+    let blurred = |frame: &vadis_video::Frame| {
         let small = shrink(frame, (frame.width / 8).max(1), (frame.height / 8).max(1)).ok()?;
         shrink(&small, frame.width, frame.height).ok()
     };
+    let blur = |_: &_, frame: &vadis_video::Frame| Seen { reconstruction: blurred(frame), likelihood: None };
     let sources = std::slice::from_ref(source);
     let summary = make_event_media(run, &events, sources, blur, &MediaOptions::default()).unwrap();
     println!("{summary:?}");

@@ -1,26 +1,16 @@
-//! Pictures and clips of the events: `events/001/frame.jpg`, `reconstruction.jpg`, `heat.png`, `clip.mp4`.
+//! Pictures and clips of the events: `events/001/frame.jpg`, `reconstruction.jpg`, `likelihood.png`, `heat.png`,
+//! `clip.mp4`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder as _};
 use vadis_eval::run::{Event, ScoreTable};
-use vadis_video::{
-    Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, SourceKind, VideoError, extract_clip,
-    shrink,
-};
+use vadis_video::{Frame, ReadOptions, Source, extract_clip};
 
 use crate::ReportError;
-use crate::colour::{HEAT, heat_opacity};
-use crate::files::{remove, write_whole};
-use crate::media::{CLIP, FRAME, HEAT as HEAT_FILE, RECONSTRUCTION, folder};
-
-/// Quality of the pictures, of 100.
-const JPEG_QUALITY: u8 = 85;
-/// How far around an event's peak its frame is looked for, in seconds: farther than a slow camera's frames are apart.
-const PEAK_WINDOW_S: f64 = 1.5;
+use crate::files::remove;
+use crate::media::{CLIP, FRAME, HEAT as HEAT_FILE, LIKELIHOOD, RECONSTRUCTION, folder};
+use crate::pictures::{fitted, frame_at, write_heats, write_jpeg, write_png};
 
 /// What is made for each event.
 #[derive(Debug, Clone)]
@@ -45,6 +35,15 @@ impl Default for MediaOptions {
     }
 }
 
+/// What the system makes of an event's peak frame, pictures of any size.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Seen {
+    /// The frame as normal.
+    pub reconstruction: Option<Frame>,
+    /// Grey: how unlikely each place is, 0 to 255.
+    pub likelihood: Option<Frame>,
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MediaSummary {
@@ -64,8 +63,7 @@ pub struct MediaSummary {
 ///
 /// `events` are those of `events.csv`, in its order; `scores.csv` tells the time of each peak, and which frame of
 /// `heat.mkv` (row *i* of the scores is frame *i*) is the peak's; without `heat.mkv` there is no heat map.
-/// `reconstruct` is given an event and its peak frame at native size, RGB, and returns what the system makes of it, of
-/// any size, or nothing. Sources are sought, not read through; memory is a few frames.
+/// `see` is given an event and its peak frame at native size, RGB. Sources are sought, not read through; memory is a few frames.
 ///
 /// What fails for one event is a [`MediaSummary::problems`] entry, not an error.
 ///
@@ -75,7 +73,7 @@ pub fn make_event_media(
     run_dir: &Path,
     events: &[Event],
     sources: &[Source],
-    mut reconstruct: impl FnMut(&Event, &Frame) -> Option<Frame>,
+    mut see: impl FnMut(&Event, &Frame) -> Seen,
     options: &MediaOptions,
 ) -> Result<MediaSummary, ReportError> {
     remove_stale(run_dir)?;
@@ -90,11 +88,15 @@ pub fn make_event_media(
             continue;
         };
         let peak_s = peak_time(&scores, event);
-        match peak_frame(source, peak_s, &options.read) {
+        match frame_at(source, peak_s, &options.read) {
             Ok(frame) => {
                 write_jpeg(&folder.join(FRAME), &fitted(&frame, options.max_width)?)?;
                 summary.frames += 1;
-                if let Some(picture) = reconstruct(event, &frame) {
+                let seen = see(event, &frame);
+                if let Some(map) = seen.likelihood {
+                    write_png(&folder.join(LIKELIHOOD), &map)?;
+                }
+                if let Some(picture) = seen.reconstruction {
                     write_jpeg(&folder.join(RECONSTRUCTION), &fitted(&picture, options.max_width)?)?;
                     summary.reconstructions += 1;
                 }
@@ -107,7 +109,8 @@ pub fn make_event_media(
             Err(error) => summary.problems.push(format!("event {}: no clip: {error}", i + 1)),
         }
     }
-    write_heat(run_dir, events, &scores, options, &mut summary)?;
+    let wanted = heat_rows(run_dir, events, &scores);
+    summary.heats = write_heats(run_dir, &wanted, &options.read, &mut summary.problems)?;
     Ok(summary)
 }
 
@@ -118,7 +121,7 @@ fn remove_stale(run_dir: &Path) -> Result<(), ReportError> {
         if !folder.is_dir() {
             return Ok(());
         }
-        for name in [FRAME, RECONSTRUCTION, HEAT_FILE, CLIP] {
+        for name in [FRAME, RECONSTRUCTION, LIKELIHOOD, HEAT_FILE, CLIP] {
             remove(&folder.join(name))?;
         }
     }
@@ -132,31 +135,6 @@ fn peak_time(scores: &ScoreTable, event: &Event) -> f64 {
     row.map_or((event.start_s + event.end_s) / 2.0, |i| rows[i].time_s)
 }
 
-/// The frame nearest to a time, colour, native size.
-fn peak_frame(source: &Source, peak_s: f64, read: &ReadOptions) -> Result<Frame, VideoError> {
-    if matches!(source.kind, SourceKind::Stream(_)) {
-        return Err(VideoError::NotSeekable { name: source.location() });
-    }
-    let start_s = (peak_s - PEAK_WINDOW_S).max(0.0);
-    let duration_s = Some(peak_s - start_s + PEAK_WINDOW_S);
-    let options = ReadOptions { start_s, duration_s, max_frames: None, ..read.clone() };
-    let format = FrameFormat { size: None, colour: Colour::Rgb };
-    let mut best: Option<Frame> = None;
-    for frame in FrameReader::open(source, &format, &options)? {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) if best.is_none() => return Err(error),
-            Err(_) => break,
-        };
-        let distance = |f: &Frame| (f.time_s - peak_s).abs();
-        if best.as_ref().is_some_and(|b| distance(b) <= distance(&frame)) {
-            break;
-        }
-        best = Some(frame);
-    }
-    best.ok_or(VideoError::BadOption { option: "time of the peak", value: peak_s })
-}
-
 /// First and last second of an event's clip.
 fn clip_span(event: &Event, peak_s: f64, options: &MediaOptions) -> (f64, f64) {
     let (start, end) = ((event.start_s - options.padding_s).max(0.0), event.end_s + options.padding_s);
@@ -168,93 +146,15 @@ fn clip_span(event: &Event, peak_s: f64, options: &MediaOptions) -> (f64, f64) {
     (start, start + options.longest_clip_s)
 }
 
-fn fitted(frame: &Frame, max_width: usize) -> Result<Frame, ReportError> {
-    if frame.width <= max_width.max(1) {
-        return Ok(frame.clone());
-    }
-    let height = (frame.height as f64 * max_width as f64 / frame.width as f64).round().max(1.0);
-    Ok(shrink(frame, max_width, height as usize)?)
-}
-
-fn write_jpeg(path: &Path, frame: &Frame) -> Result<(), ReportError> {
-    let mut bytes = Vec::new();
-    let colour = match frame.colour {
-        Colour::Grey => ExtendedColorType::L8,
-        Colour::Rgb => ExtendedColorType::Rgb8,
-    };
-    let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-    let encoded = encoder.write_image(&frame.data, frame.width as u32, frame.height as u32, colour);
-    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
-    write_whole(path, &bytes)
-}
-
-/// One pass over `heat.mkv`, up to the last frame needed.
-fn write_heat(
-    run_dir: &Path,
-    events: &[Event],
-    scores: &ScoreTable,
-    options: &MediaOptions,
-    summary: &mut MediaSummary,
-) -> Result<(), ReportError> {
-    let path = run_dir.join("heat.mkv");
-    let wanted = heat_rows(events, scores);
-    let Some(last) = wanted.keys().next_back().filter(|_| path.exists()) else { return Ok(()) };
-    let read = ReadOptions { max_frames: Some(last + 1), ..options.read.clone() };
-    let format = FrameFormat { size: None, colour: Colour::Grey };
-    let reader = match FrameReader::open(&Source::file(&path), &format, &read) {
-        Ok(reader) => reader,
-        Err(error) => {
-            summary.problems.push(format!("no heat maps: {error}"));
-            return Ok(());
+/// The heat maps to be written of each row of the scores: where the events have their peaks.
+fn heat_rows(run_dir: &Path, events: &[Event], scores: &ScoreTable) -> BTreeMap<u64, Vec<PathBuf>> {
+    let mut rows: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+    for (i, event) in events.iter().enumerate() {
+        if let Some(row) = scores.row_of(&event.video, event.peak_frame) {
+            rows.entry(row).or_default().push(folder(run_dir, i + 1).join(HEAT_FILE));
         }
-    };
-    for frame in reader {
-        match frame {
-            Ok(frame) => {
-                for rank in wanted.get(&frame.index).into_iter().flatten() {
-                    write_png(&folder(run_dir, *rank).join(HEAT_FILE), &frame)?;
-                    summary.heats += 1;
-                }
-            }
-            Err(error) => summary.problems.push(format!("heat maps end early: {error}")),
-        }
-    }
-    Ok(())
-}
-
-/// Ranks of the events whose peak is in each row of the scores.
-fn heat_rows(events: &[Event], scores: &ScoreTable) -> BTreeMap<u64, Vec<usize>> {
-    let mut offset = 0;
-    let mut rows: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-    for video in &scores.videos {
-        let here = events.iter().enumerate().filter(|(_, e)| e.video == video.video);
-        for (i, event) in here {
-            if let Ok(row) = video.rows.binary_search_by_key(&event.peak_frame, |r| r.frame) {
-                rows.entry(offset + row as u64).or_default().push(i + 1);
-            }
-        }
-        offset += video.rows.len() as u64;
     }
     rows
-}
-
-/// Heat in its colours, clear where there is none, to be laid over the frame.
-fn write_png(path: &Path, heat: &Frame) -> Result<(), ReportError> {
-    let pixels: Vec<u8> = heat.data.iter().flat_map(|&value| rgba(value)).collect();
-    let mut bytes = Vec::new();
-    let encoded = PngEncoder::new(&mut bytes).write_image(
-        &pixels,
-        heat.width as u32,
-        heat.height as u32,
-        ExtendedColorType::Rgba8,
-    );
-    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
-    write_whole(path, &bytes)
-}
-
-fn rgba(value: u8) -> [u8; 4] {
-    let [r, g, b] = HEAT[usize::from(value)];
-    [r, g, b, (heat_opacity(value) * 255.0).round() as u8]
 }
 
 #[cfg(test)]

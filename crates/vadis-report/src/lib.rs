@@ -2,7 +2,7 @@
 //!
 //! Everything is read from a run directory ([`vadis_eval::run`]); no network, no tensor. [`write_report`] makes
 //! `report.html`, [`write_comparison`] sets several runs side by side, [`make_event_media`] gives the events their
-//! pictures and clips, [`overlay`] shows footage, heat and score as a video, [`write_chapters`] marks the events in it,
+//! pictures and clips, [`make_mistake_media`] shows where the score errs against labels, [`overlay`] shows footage, heat and score as a video, [`write_chapters`] marks the events in it,
 //! [`write_results`] makes a benchmark's tables.
 
 mod canvas;
@@ -12,8 +12,10 @@ mod error;
 mod event_media;
 mod files;
 mod media;
+mod mistakes;
 mod overlay;
 mod page;
+mod pictures;
 mod plot;
 mod results;
 mod run;
@@ -25,7 +27,8 @@ use std::path::{Path, PathBuf};
 pub use chapters::write_chapters;
 pub use colour::{HEAT, heat_opacity};
 pub use error::ReportError;
-pub use event_media::{MediaOptions, MediaSummary, make_event_media};
+pub use event_media::{MediaOptions, MediaSummary, Seen, make_event_media};
+pub use mistakes::make_mistake_media;
 pub use overlay::{OverlayOptions, overlay};
 pub use results::{results_markdown, write_results};
 
@@ -63,8 +66,9 @@ impl Default for ReportOptions {
 pub fn write_report(run_dir: &Path, options: &ReportOptions) -> Result<PathBuf, ReportError> {
     let run = Run::load(run_dir)?;
     let gallery = media::collect(run_dir, run.events.len().min(options.max_events), options.media_budget);
+    let mistakes = media::collect_mistakes(run_dir, mistakes::find(&run), options.media_budget);
     let evaluation = run.evaluate();
-    let page = page::report(&run, &gallery, evaluation.as_ref(), options);
+    let page = page::report(&run, &gallery, &mistakes, evaluation.as_ref(), options);
     let path = run_dir.join(REPORT);
     write_whole(&path, page.as_bytes())?;
     Ok(path)

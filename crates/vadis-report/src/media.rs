@@ -7,10 +7,13 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::mistakes::{self, Mistake};
+
 /// Names of an event's files within `events/NNN/`.
 pub(crate) const FRAME: &str = "frame.jpg";
 pub(crate) const HEAT: &str = "heat.png";
 pub(crate) const RECONSTRUCTION: &str = "reconstruction.jpg";
+pub(crate) const LIKELIHOOD: &str = "likelihood.png";
 pub(crate) const CLIP: &str = "clip.mp4";
 
 /// The folder of the event of this rank (from 1).
@@ -24,7 +27,26 @@ pub(crate) struct Media {
     pub(crate) frame: Option<String>,
     pub(crate) heat: Option<String>,
     pub(crate) reconstruction: Option<String>,
+    pub(crate) likelihood: Option<String>,
     pub(crate) clip: Option<String>,
+}
+
+/// A mistake with its frame and heat as `data:` addresses.
+pub(crate) struct Shown {
+    pub(crate) mistake: Mistake,
+    pub(crate) frame: String,
+    pub(crate) heat: Option<String>,
+}
+
+/// The pictures of mistakes that were kept, within a tenth of the budget.
+pub(crate) fn collect_mistakes(run_dir: &Path, mistakes: Vec<Mistake>, budget: u64) -> Vec<Shown> {
+    let mut budget = Budget { left: budget / 10, dropped: 0 };
+    let shown = mistakes.into_iter().filter_map(|mistake| {
+        let frame = budget.take(&mistake.file(run_dir, mistakes::FRAME))?;
+        let heat = budget.take(&mistake.file(run_dir, mistakes::HEAT));
+        Some(Shown { mistake, frame, heat })
+    });
+    shown.collect()
 }
 
 /// All events' media and how many files had to stay outside.
@@ -47,6 +69,7 @@ pub(crate) fn collect(run_dir: &Path, events: usize, budget: u64) -> Gallery {
         item.frame = budget.take(&folder.join(FRAME));
         item.heat = budget.take(&folder.join(HEAT));
         item.reconstruction = budget.take(&folder.join(RECONSTRUCTION));
+        item.likelihood = budget.take(&folder.join(LIKELIHOOD));
     }
     let pictures_dropped = std::mem::take(&mut budget.dropped);
     for (i, item) in media.iter_mut().enumerate() {

@@ -108,7 +108,8 @@ fn chosen<'a>(signals: &'a [Signal], options: &OverlayOptions) -> Result<&'a Sig
     })
 }
 
-fn source_of(run: &Run, video: &str) -> Result<Source, ReportError> {
+/// The source of a video of the run.
+pub(crate) fn source_of(run: &Run, video: &str) -> Result<Source, ReportError> {
     let path = run.source(video).map_or_else(|| PathBuf::from(video), |s| run.info.locate(&s.path));
     let found = discover_path(&path)?;
     let named = found.iter().find(|s| s.name == video).or(found.first()).cloned();

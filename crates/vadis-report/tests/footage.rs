@@ -7,9 +7,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::FakeRun;
-use vadis_eval::run::{RunInfo, read_events};
+use vadis_eval::run::{RunInfo, ScoreTable, read_events, write_labels};
 use vadis_report::{
-    MediaOptions, OverlayOptions, ReportOptions, make_event_media, overlay, write_chapters, write_report,
+    MediaOptions, OverlayOptions, ReportOptions, Seen, make_event_media, make_mistake_media, overlay,
+    write_chapters, write_report,
 };
 use vadis_video::{Codec, Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, VideoWriter};
 
@@ -53,11 +54,16 @@ fn events_get_the_picture_of_their_peak_and_a_clip() {
     std::fs::write(stale.join("frame.jpg"), "of an earlier run").unwrap();
 
     let sources = std::slice::from_ref(&source);
-    let keep = |_: &_, frame: &Frame| Some(frame.clone());
+    let keep = |_: &_, frame: &Frame| Seen {
+        reconstruction: Some(frame.clone()),
+        likelihood: Some(Frame::filled(8, 4, Colour::Grey, 200)),
+    };
     let summary = make_event_media(&run, &events, sources, keep, &MediaOptions::default()).unwrap();
     assert_eq!(summary.problems, Vec::<String>::new());
     assert_eq!((summary.frames, summary.reconstructions, summary.heats, summary.clips), (1, 1, 1, 1));
     assert!(!stale.join("frame.jpg").exists());
+    let unlikely = image::open(run.join("events/001/likelihood.png")).unwrap();
+    assert_eq!((unlikely.width(), unlikely.height()), (8, 4));
 
     let picture = image::open(run.join("events/001/frame.jpg")).unwrap().to_luma8();
     assert_eq!(picture.dimensions(), (SIZE.0 as u32, SIZE.1 as u32));
@@ -67,7 +73,7 @@ fn events_get_the_picture_of_their_peak_and_a_clip() {
 
     let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
     assert!(page.contains("data:video/mp4;base64,") && page.contains("data:image/jpeg;base64,"));
-    assert!(page.contains("data:image/png;base64,"));
+    assert!(page.contains("data:image/png;base64,") && page.contains(">unlikely<"));
 }
 
 #[test]
@@ -77,7 +83,8 @@ fn a_source_that_is_gone_is_a_problem_not_an_error() {
     let run = run_over(dir.path(), &source);
     let events = read_events(&run.join("events.csv")).unwrap();
     let gone = Source { name: source.name.clone(), ..Source::file(dir.path().join("gone.mkv")) };
-    let summary = make_event_media(&run, &events, &[gone], |_, _| None, &MediaOptions::default()).unwrap();
+    let summary =
+        make_event_media(&run, &events, &[gone], |_, _| Seen::default(), &MediaOptions::default()).unwrap();
     assert_eq!((summary.frames, summary.clips, summary.heats), (0, 0, 1));
     assert_eq!(summary.problems.len(), 2);
 }
@@ -116,4 +123,26 @@ fn chapters_are_written_beside() {
     let text = std::fs::read_to_string(out).unwrap();
     assert!(text.starts_with("WEBVTT\n\n1\n00:00:"), "{text}");
     assert!(text.contains(" --> ") && text.contains("clearly unlike"));
+}
+
+/// Half of the video is labelled, so that some normal frame scores highest and some abnormal one lowest.
+#[test]
+fn the_worst_mistakes_get_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let run = run_over(dir.path(), &source);
+    let frames = ScoreTable::read(&run.join("scores.csv")).unwrap().videos[0].rows.len();
+    let labels = (0..frames).map(|i| u8::from(i >= frames / 2)).collect();
+    write_labels(&run.join("labels.csv"), &[(source.name.clone(), labels)].into()).unwrap();
+    assert_eq!(make_mistake_media(&run, &ReadOptions::default()).unwrap(), Vec::<String>::new());
+    for name in ["false-positive-1-frame.jpg", "false-positive-1-heat.png", "false-negative-1-frame.jpg"] {
+        assert!(run.join("mistakes").join(name).exists(), "{name}");
+    }
+    let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
+    assert!(page.contains("Labelled normal, and scored highest"));
+
+    let all_normal = [(source.name.clone(), vec![0; frames])].into();
+    write_labels(&run.join("labels.csv"), &all_normal).unwrap();
+    make_mistake_media(&run, &ReadOptions::default()).unwrap();
+    assert!(!run.join("mistakes/false-positive-1-frame.jpg").exists(), "of one class there are no mistakes");
 }

@@ -135,12 +135,15 @@ pub trait Model: Send + Sync {
 }
 
 /// What a model makes of one frame, for people.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Explanation {
     /// The frame as the network rebuilds it.
     pub reconstruction: Option<Frame>,
     /// Its place in the latent space.
     pub latent: Vec<f32>,
+    /// How much less likely than the picture's usual each place is, of a system that has a density: `height * width`, ≥ 0,
+    /// nats per dimension.
+    pub unlikely: Option<Vec<f32>>,
 }
 
 /// Scores the frames of one video as they arrive.

@@ -150,6 +150,8 @@ fn clip_systems_take_colour_and_short_sources() {
         let short = score(model.as_ref(), &bench.frames[..5], 2);
         assert!(short.len() == 5 && short.iter().all(|s| s.edge), "{system}");
         let explained = model.explain(&bench.frames[3..6]).unwrap();
+        let unlikely = explained.unlikely.map(|map| map.iter().filter(|v| **v >= 0.0).count());
+        assert_eq!(unlikely, (system == "itae-nf").then_some(40 * 16), "{system}");
         let rebuilt = explained.reconstruction.unwrap();
         assert_eq!((rebuilt.index, rebuilt.data.len()), (5, 40 * 16 * 3), "{system}");
     }

@@ -66,6 +66,14 @@ impl ScoreTable {
     pub fn video(&self, name: &str) -> Option<&VideoScores> {
         self.videos.iter().find(|video| video.video == name)
     }
+
+    /// Row of a frame in the whole table, which is its frame in `heat.mkv`; none if it has no score.
+    pub fn row_of(&self, video: &str, frame: u64) -> Option<u64> {
+        let place = self.videos.iter().position(|v| v.video == video)?;
+        let before: usize = self.videos[..place].iter().map(|v| v.rows.len()).sum();
+        let row = self.videos[place].rows.binary_search_by_key(&frame, |row| row.frame).ok()?;
+        Some((before + row) as u64)
+    }
 }
 
 /// Writes a `scores.csv` as frames are scored, in constant memory.

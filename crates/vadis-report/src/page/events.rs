@@ -160,6 +160,9 @@ impl Cards<'_> {
                         (view.heat(heat, "where", &format!("Heat map over that frame: {}", event.reason)))
                     }
                 }
+                @if let (Some(likelihood), true) = (&media.likelihood, media.frame.is_some()) {
+                    (view.heat(likelihood, "unlikely", "Where over that frame the features are least likely, from the picture's median to its most unlikely place"))
+                }
                 @if let Some(reconstruction) = &media.reconstruction {
                     (view.plain(reconstruction, "as normal", "The same frame as the system would have it"))
                 }
@@ -189,20 +192,20 @@ fn facts(event: &Event, run: &Run) -> Markup {
 }
 
 /// How pictures of one event are framed. They are SVG images so that the frame, shown twice, is stored once.
-struct Picture {
-    id: String,
-    width: u32,
-    height: u32,
+pub(super) struct Picture {
+    pub(super) id: String,
+    pub(super) width: u32,
+    pub(super) height: u32,
 }
 
 impl Picture {
-    fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    pub(super) fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(caption, alt, &html! {
             image id=(self.id) href=(uri) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
         })
     }
 
-    fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    pub(super) fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(
             caption,
             alt,
@@ -213,7 +216,7 @@ impl Picture {
         )
     }
 
-    fn plain(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    pub(super) fn plain(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(
             caption,
             alt,

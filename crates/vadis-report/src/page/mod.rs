@@ -10,6 +10,7 @@ mod gap;
 mod header;
 mod indicators;
 mod learning;
+mod mistakes;
 mod protocol;
 mod timelines;
 
@@ -22,7 +23,7 @@ pub(crate) use comparison::{Named, comparison};
 pub(crate) use timelines::shared_range;
 
 use crate::ReportOptions;
-use crate::media::Gallery;
+use crate::media::{Gallery, Shown};
 use crate::run::Run;
 
 const STYLE: &str = include_str!("../assets/report.css");
@@ -32,6 +33,7 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 pub(crate) fn report(
     run: &Run,
     gallery: &Gallery,
+    mistakes: &[Shown],
     evaluation: Option<&Result<Evaluation, EvalError>>,
     options: &ReportOptions,
 ) -> String {
@@ -43,6 +45,7 @@ pub(crate) fn report(
         ("trouble", "Camera", events::trouble(run, gallery)),
         ("indicators", "Indicators", indicators::section(run, &signals)),
         ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
+        ("mistakes", "Mistakes", mistakes::section(run, mistakes)),
         ("learning", "Learning", learning::section(run)),
         ("protocol", "Protocol", protocol::section(run)),
     ];

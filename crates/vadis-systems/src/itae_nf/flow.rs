@@ -233,6 +233,19 @@ impl Flows {
         let motion = spent.on(DYNAMIC_FLOW, || self.flows[1].nll(&motion, frames[1]))?;
         Ok(Unlikely { rebuilt, appearance, motion })
     }
+
+    /// Negative log-likelihood of each place of a clip's last frame, in nats per dimension of the features: the last
+    /// frame that the static path sees, and the last that the dynamic one does, together. `[height, width]` of the maps.
+    pub(super) fn map_of_last(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Vec<f32>, SystemError> {
+        let (_, mut maps) = self.eyes.look(clip, scratch)?;
+        let plane = self.eyes.plane();
+        maps.standardise(&self.scales, plane);
+        let last = |values: &[f32], channels: usize| values[values.len() - channels * plane..].to_vec();
+        let mut sum = self.flows[0].map(&last(&maps.appearance, STATIC), 1)?.map;
+        let motion = self.flows[1].map(&last(&maps.motion, DYNAMIC), 1)?.map;
+        sum.iter_mut().zip(motion).for_each(|(sum, v)| *sum += v);
+        Ok(sum)
+    }
 }
 
 /// Takes the arrays of the flows out of a file.

@@ -14,6 +14,7 @@ use vadis_nn::weights::WeightFile;
 use vadis_video::Frame;
 
 use super::flow::{Flows, Unlikely};
+use super::maps::SHRINK;
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
 use crate::frames::to_unit;
@@ -159,6 +160,23 @@ impl ItaeModel {
             Sight::Rebuilt(network) => Ok(self.spent.on(NETWORK, || network.run(clip, 1, &mut scratch))?),
             Sight::Judged(flows) => flows.rebuild(clip, &mut scratch),
         }
+    }
+
+    /// Where the last frame of a clip is less likely than at the picture's median place, both flows together.
+    fn unlikely(&self, clip: &[f32]) -> Result<Option<Vec<f32>>, SystemError> {
+        let Some(flows) = self.flows() else { return Ok(None) };
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = flows.map_of_last(clip, &mut scratch)?;
+        let InputFormat { width, height, .. } = self.format;
+        let columns = width / SHRINK;
+        let at = |pixel: usize| map[pixel / width / SHRINK * columns + pixel % width / SHRINK];
+        let mut sorted = map.clone();
+        let middle = sorted.len() / 2;
+        let (_, &mut median, _) = sorted.select_nth_unstable_by(middle, f32::total_cmp);
+        let above: Vec<f32> =
+            (0..width * height).map(|i| (at(i) - median).max(0.0) * self.counts[i]).collect();
+        // A map's cells are as wide as this, and squares of them share their value.
+        Ok(Some(box_blur(&above, height, width, SHRINK)))
     }
 
     /// The clip rebuilt, and how unlikely its static and its dynamic feature frames are, where there are flows.
@@ -321,7 +339,11 @@ impl Model for ItaeModel {
         };
         let data = (0..plane * channels).map(byte).collect();
         let latent = cells(&self.error(&clip, &rebuilt, length - 1), self.format);
-        Ok(Explanation { reconstruction: Some(Frame { data, ..last.clone() }), latent })
+        Ok(Explanation {
+            reconstruction: Some(Frame { data, ..last.clone() }),
+            latent,
+            unlikely: self.unlikely(&clip)?,
+        })
     }
 }
 

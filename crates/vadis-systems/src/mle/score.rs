@@ -188,7 +188,7 @@ impl Model for MleModel {
         let byte =
             |i: usize| (y[(i % channels) * plane + i / channels] * 255.0).round().clamp(0.0, 255.0) as u8;
         let data = (0..plane * channels).map(byte).collect();
-        Ok(Explanation { reconstruction: Some(Frame { data, ..frame.clone() }), latent })
+        Ok(Explanation { reconstruction: Some(Frame { data, ..frame.clone() }), latent, unlikely: None })
     }
 }
 

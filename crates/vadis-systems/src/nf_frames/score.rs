@@ -239,7 +239,12 @@ impl Model for NfFramesModel {
         };
         check_format(frame, self.format)?;
         let (_, map) = self.map(&frame.data)?;
-        Ok(Explanation { reconstruction: None, latent: cells(&self.unusual(&map), self.format) })
+        let unlikely = self.unusual(&map);
+        Ok(Explanation {
+            reconstruction: None,
+            latent: cells(&unlikely, self.format),
+            unlikely: Some(unlikely),
+        })
     }
 }
 

@@ -173,7 +173,11 @@ impl Model for RobustPcaModel {
         let latent = self.subspace.axes.tr_mul(&nalgebra::DVector::from_column_slice(&low));
         low.iter_mut().zip(&self.background).for_each(|(v, b)| *v += b);
         let reconstruction = Frame { data: grey_bytes(&low), ..frame.clone() };
-        Ok(Explanation { reconstruction: Some(reconstruction), latent: latent.as_slice().to_vec() })
+        Ok(Explanation {
+            reconstruction: Some(reconstruction),
+            latent: latent.as_slice().to_vec(),
+            unlikely: None,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use vadis::eval::run::{
     FRAME_DIFF, Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
 };
 use vadis::eval::smooth::{Smoothing, SmoothingKind, SmoothingSpec};
-use vadis::report::{ReportOptions, write_report};
+use vadis::report::{ReportOptions, make_mistake_media, write_report};
 use vadis::systems::load_model;
 use vadis::video::synth::Kind;
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source};
@@ -64,6 +64,9 @@ impl Case {
             evaluation.metrics.figures.extend(localise(args, dataset.as_ref(), table, folder, protocol)?);
             evaluation.metrics.write(&folder.join("metrics.json"))?;
             write_labels(&folder.join("labels.csv"), labels)?;
+            for problem in make_mistake_media(folder, &ReadOptions::default())? {
+                tracing::warn!("{problem}");
+            }
             write_report(folder, &ReportOptions::default())?;
         }
         Ok(evaluation)

@@ -228,8 +228,10 @@ fn clear(folder: &Path) -> Result<(), Failure> {
     for path in files.collect::<Vec<_>>() {
         remove(std::fs::remove_file(&path), path)?;
     }
-    let pictures = folder.join("events");
-    remove(std::fs::remove_dir_all(&pictures), pictures)
+    ["events", "mistakes"].into_iter().try_for_each(|name| {
+        let pictures = folder.join(name);
+        remove(std::fs::remove_dir_all(&pictures), pictures)
+    })
 }
 
 /// What a run of several sources has for each of them: `events-NAME.vtt`, `overlay-NAME.mp4`.

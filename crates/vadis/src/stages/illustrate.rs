@@ -6,9 +6,9 @@ use std::path::Path;
 use vadis_eval::events::{EventCandidate, EventKind, RankConfig, rank};
 use vadis_eval::group::typical_distance;
 use vadis_eval::run::{Event, LatentPoint, SourceInfo, write_events, write_latents};
-use vadis_report::{MediaOptions, make_event_media};
-use vadis_systems::{Explanation, Model, Projection};
-use vadis_video::{Frame, FrameFormat, Source, grab_frames};
+use vadis_report::{MediaOptions, Seen, make_event_media};
+use vadis_systems::{Explanation, InputFormat, Model, Projection};
+use vadis_video::{Colour, Frame, FrameFormat, Source, grab_frames};
 
 use super::{Opened, Surroundings};
 use crate::Failure;
@@ -47,13 +47,24 @@ pub fn illustrate(
     stage.set(1, None, "pictures");
     let sources: Vec<Source> = sources.iter().map(|s| s.source.clone()).collect();
     let options = MediaOptions { read: surroundings.read.clone(), ..MediaOptions::default() };
-    let rebuilt = |event: &Event, _: &Frame| {
-        let key = (event.video.clone(), event.peak_frame);
-        explained.get(&key).and_then(|e| e.reconstruction.clone())
+    let input = model.input();
+    let see = |event: &Event, _: &Frame| {
+        let explanation = explained.get(&(event.video.clone(), event.peak_frame));
+        Seen {
+            reconstruction: explanation.and_then(|e| e.reconstruction.clone()),
+            likelihood: explanation.and_then(|e| e.unlikely.as_ref()).map(|map| picture_of(map, input)),
+        }
     };
-    notes.extend(make_event_media(folder, &events, &sources, rebuilt, &options)?.problems);
+    notes.extend(make_event_media(folder, &events, &sources, see, &options)?.problems);
     stage.finish(&format!("{} events", events.len()));
     Ok((events, notes))
+}
+
+/// A map of values ≥ 0 as a grey picture, the largest of them white.
+fn picture_of(map: &[f32], input: InputFormat) -> Frame {
+    let largest = map.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let data = map.iter().map(|v| (v / largest * 255.0).round().clamp(0.0, 255.0) as u8).collect();
+    Frame { data, ..Frame::filled(input.width, input.height, Colour::Grey, 0) }
 }
 
 type Explained = BTreeMap<(String, u64), Explanation>;

@@ -145,3 +145,52 @@ fn what_cannot_be_measured_is_told_before_any_work() {
     bench(here, &["--dataset", "folder", "--root", "data", "--system", "itae"])
         .failed(2, &["no training clips", "hint: "]);
 }
+
+/// Two scenes in the layout of ShanghaiTech, one of which is asked for.
+#[test]
+fn a_benchmark_is_cut_to_scenes_and_scaled_per_video() {
+    let folder = folder();
+    let here = folder.path();
+    for place in
+        ["training/videos", "testing/frames/01_0014", "testing/frames/02_0128", "testing/test_frame_mask"]
+    {
+        fs::create_dir_all(here.join("data").join(place)).expect("made");
+    }
+    for scene in ["01", "02"] {
+        let video = here.join(format!("data/training/videos/{scene}_001.avi"));
+        lavfi("testsrc=size=64x48:rate=10:duration=4", &["-c:v", "mjpeg"], &video);
+    }
+    for name in ["01_0014", "02_0128"] {
+        let pictures = here.join("data/testing/frames").join(name).join("%03d.jpg");
+        lavfi("testsrc=size=64x48:rate=10:duration=2", &[], &pictures);
+        let labels: Vec<u8> = (0..20).map(|frame| u8::from(frame >= 10)).collect();
+        fs::write(here.join(format!("data/testing/test_frame_mask/{name}.npy")), npy(&labels))
+            .expect("written");
+    }
+    let of = |scene: &str| {
+        bench(
+            here,
+            &["--dataset", "shanghaitech", "--root", "data", "--scene", scene, "--system", "one-path"],
+        )
+    };
+    of("01").done();
+    let row = &results(here).rows[0];
+    assert_eq!(
+        (row.dataset.as_str(), row.run.as_str()),
+        ("shanghaitech-1-scene", "shanghaitech-1-scene/one-path/0")
+    );
+    let figure = row.figure("micro_auc", "paper").expect("measured");
+    assert_eq!(figure.protocol.normalisation, "per_video");
+    let run = here.join("out").join(&row.run);
+    assert!(scores(&run).lines().skip(1).all(|line| line.starts_with("01_0014,")));
+    of("77").failed(1, &["77", "01", "02"]);
+}
+
+/// A vector of bytes as NumPy keeps it.
+fn npy(values: &[u8]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", values.len());
+    let length = (10 + header.len() + 1).div_ceil(64) * 64 - 10;
+    header = format!("{header:<width$}\n", width = length - 1);
+    let size = u16::try_from(header.len()).expect("short");
+    [b"\x93NUMPY\x01\x00".as_slice(), &size.to_le_bytes(), header.as_bytes(), values].concat()
+}

@@ -354,3 +354,22 @@ fn data_check_counts_what_can_be_decoded() {
     assert_eq!(exact.code, 1, "{}", exact.out);
     assert!(exact.out.contains("every frame decoded") && !exact.out.contains("30 frames,"), "{}", exact.out);
 }
+
+/// A model judges footage of another size, shape and colour than it learnt from, and says so.
+#[test]
+fn footage_from_elsewhere_is_scored_and_told() {
+    let scanned = scanned();
+    let folder = folder();
+    let here = folder.path();
+    let model = scanned.run().join("model.safetensors");
+    lavfi("testsrc=size=96x96:rate=10:duration=2,hue=s=0", &["-c:v", "ffv1"], &here.join("square.mkv"));
+    vadis(here, ["score", "-m", text(&model), "square.mkv", "-o", "square"]).done();
+    let notes = RunInfo::read(&here.join("square/run.json")).expect("run.json").notes.join("\n");
+    assert!(notes.contains("square is unlike what the model learnt from: 96×96 in place of"), "{notes}");
+    assert!(notes.contains("resized and stretched"), "{notes}");
+    assert_eq!(ScoreTable::read(&here.join("square/scores.csv")).expect("scores").videos[0].rows.len(), 20);
+
+    vadis(here, ["score", "-m", text(&model), text(&scanned.video()), "-o", "same"]).done();
+    let notes = RunInfo::read(&here.join("same/run.json")).expect("run.json").notes.join("\n");
+    assert!(!notes.contains("unlike"), "{notes}");
+}

@@ -1,0 +1,120 @@
+//! Single pictures: a frame of a source as JPEG, heat in its colours as PNG.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
+use vadis_video::{
+    Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, SourceKind, VideoError, shrink,
+};
+
+use crate::ReportError;
+use crate::colour::{HEAT, heat_opacity};
+use crate::files::write_whole;
+
+/// Quality of the pictures, of 100.
+const JPEG_QUALITY: u8 = 85;
+/// How far around a time its frame is looked for, in seconds: farther than a slow camera's frames are apart.
+const WINDOW_S: f64 = 1.5;
+
+/// The frame nearest to a time, colour, native size.
+pub(crate) fn frame_at(source: &Source, at_s: f64, read: &ReadOptions) -> Result<Frame, VideoError> {
+    if matches!(source.kind, SourceKind::Stream(_)) {
+        return Err(VideoError::NotSeekable { name: source.location() });
+    }
+    let start_s = (at_s - WINDOW_S).max(0.0);
+    let duration_s = Some(at_s - start_s + WINDOW_S);
+    let options = ReadOptions { start_s, duration_s, max_frames: None, ..read.clone() };
+    let format = FrameFormat { size: None, colour: Colour::Rgb };
+    let mut best: Option<Frame> = None;
+    for frame in FrameReader::open(source, &format, &options)? {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) if best.is_none() => return Err(error),
+            Err(_) => break,
+        };
+        let distance = |f: &Frame| (f.time_s - at_s).abs();
+        if best.as_ref().is_some_and(|b| distance(b) <= distance(&frame)) {
+            break;
+        }
+        best = Some(frame);
+    }
+    best.ok_or(VideoError::BadOption { option: "time of the frame", value: at_s })
+}
+
+/// At most so wide.
+pub(crate) fn fitted(frame: &Frame, max_width: usize) -> Result<Frame, ReportError> {
+    if frame.width <= max_width.max(1) {
+        return Ok(frame.clone());
+    }
+    let height = (frame.height as f64 * max_width as f64 / frame.width as f64).round().max(1.0);
+    Ok(shrink(frame, max_width, height as usize)?)
+}
+
+/// A frame as a JPEG file.
+pub(crate) fn write_jpeg(path: &Path, frame: &Frame) -> Result<(), ReportError> {
+    let mut bytes = Vec::new();
+    let colour = match frame.colour {
+        Colour::Grey => ExtendedColorType::L8,
+        Colour::Rgb => ExtendedColorType::Rgb8,
+    };
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+    let encoded = encoder.write_image(&frame.data, frame.width as u32, frame.height as u32, colour);
+    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
+    write_whole(path, &bytes)
+}
+
+/// Writes the pictures that are wanted of each frame of `heat.mkv`, in one pass up to the last of them. Returns how many; what
+/// fails is a problem, not an error.
+pub(crate) fn write_heats(
+    run_dir: &Path,
+    wanted: &BTreeMap<u64, Vec<PathBuf>>,
+    read: &ReadOptions,
+    problems: &mut Vec<String>,
+) -> Result<usize, ReportError> {
+    let path = run_dir.join("heat.mkv");
+    let Some(last) = wanted.keys().next_back().filter(|_| path.exists()) else { return Ok(0) };
+    let read = ReadOptions { max_frames: Some(last + 1), ..read.clone() };
+    let format = FrameFormat { size: None, colour: Colour::Grey };
+    let reader = match FrameReader::open(&Source::file(&path), &format, &read) {
+        Ok(reader) => reader,
+        Err(error) => {
+            problems.push(format!("no heat maps: {error}"));
+            return Ok(0);
+        }
+    };
+    let mut written = 0;
+    for frame in reader {
+        match frame {
+            Ok(frame) => {
+                for path in wanted.get(&frame.index).into_iter().flatten() {
+                    write_png(path, &frame)?;
+                    written += 1;
+                }
+            }
+            Err(error) => problems.push(format!("heat maps end early: {error}")),
+        }
+    }
+    Ok(written)
+}
+
+/// Heat in its colours, clear where there is none, to be laid over the frame.
+pub(crate) fn write_png(path: &Path, heat: &Frame) -> Result<(), ReportError> {
+    let pixels: Vec<u8> = heat.data.iter().flat_map(|&value| rgba(value)).collect();
+    let mut bytes = Vec::new();
+    let encoded = PngEncoder::new(&mut bytes).write_image(
+        &pixels,
+        heat.width as u32,
+        heat.height as u32,
+        ExtendedColorType::Rgba8,
+    );
+    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
+    write_whole(path, &bytes)
+}
+
+fn rgba(value: u8) -> [u8; 4] {
+    let [r, g, b] = HEAT[usize::from(value)];
+    [r, g, b, (heat_opacity(value) * 255.0).round() as u8]
+}
