@@ -9,6 +9,8 @@
 //!
 //! [`volume`] has the networks over clips, with kernels and a layout of their own.
 //!
+//! [`Pointwise`] and [`Depthwise`] are the layers of mobile networks, for inference.
+//!
 //! [`simd`] compiles plain loops for the machine's instruction set.
 //!
 //! Each output element is summed in an order that depends on the plan alone: results have the same
@@ -26,6 +28,7 @@ mod network;
 mod plan;
 mod planar;
 mod pool;
+mod separable;
 mod shared;
 pub mod simd;
 mod tile;
@@ -39,4 +42,5 @@ pub use matrix::{multiply, multiply_transposed};
 pub use memory::keep_freed_memory;
 pub use network::{Frozen, Gradients, Network, Scratch, SizeError, Workspace};
 pub use plan::{Layer, Plan, PlanError, Reason, Step};
+pub use separable::{Depthwise, Pointwise, padding_before};
 pub use tile::Isa;

@@ -45,6 +45,10 @@ impl Panels {
         Self { values, terms, columns }
     }
 
+    pub(crate) fn terms(&self) -> usize {
+        self.terms
+    }
+
     fn slice(&self, terms: Range<usize>, panel: usize) -> &[f32] {
         let panels = self.columns.div_ceil(WIDTH);
         &self.values[(terms.start * panels + terms.len() * panel) * WIDTH..][..terms.len() * WIDTH]

@@ -1,9 +1,10 @@
-//! Networks, losses and weight files of vadis.
+//! Networks, losses and weight files of vadis, and networks that others have trained.
 
 mod error;
 pub mod loss;
 pub mod networks;
 pub mod optim;
+pub mod pretrained;
 pub mod schedule;
 pub mod segment;
 mod simd;
