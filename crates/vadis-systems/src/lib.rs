@@ -17,6 +17,9 @@ mod frames;
 pub mod itae_nf;
 pub mod mle;
 mod model_file;
+pub mod motion_mae;
+pub mod motion_only;
+pub mod patch_knn;
 mod patches;
 mod preset;
 mod projection;
@@ -25,6 +28,7 @@ mod session;
 mod sliding;
 mod statistics;
 mod store;
+mod stream;
 
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame, Mask};
@@ -181,12 +185,19 @@ pub struct Scene {
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
     use itae_nf::{Itae, Variant};
+    use motion_only::{Kind, MotionOnly};
     &[
         &mle::Mle,
         &robust_pca::RobustPca,
         &Itae(Variant::OnePath),
         &Itae(Variant::TwoPath),
         &Itae(Variant::WithFlows),
+        &MotionOnly(Kind::Difference),
+        &MotionOnly(Kind::Foreground),
+        &MotionOnly(Kind::Flow),
+        &patch_knn::PatchKnn,
+        &motion_mae::MotionMae(motion_mae::Variant::MotionMae),
+        &motion_mae::MotionMae(motion_mae::Variant::Cae),
     ]
 }
 

@@ -18,7 +18,7 @@ use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
 use crate::frames::to_unit;
 use crate::model_file::{input_format, network_weights, parse};
-use crate::patches::{Patches, box_blur};
+use crate::patches::{Patches, box_blur, cells};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
@@ -159,15 +159,6 @@ impl ItaeModel {
         Ok((rebuilt, [appearance, motion]))
     }
 
-    /// A value in deviations from its mean over held-out normal footage.
-    fn standardised(&self, column: &str, value: f64) -> f64 {
-        match self.statistics.column(column) {
-            Some(known) if known.std > 0.0 => (value - known.mean) / known.std,
-            Some(known) => value - known.mean,
-            None => value,
-        }
-    }
-
     /// The score and the indicators anew, of the indicators that a frame has.
     pub(super) fn retold(&self, indicators: &[f64]) -> (f64, Vec<f64>) {
         match indicators {
@@ -233,8 +224,8 @@ impl ClipJudge for ItaeModel {
     fn tell(&self, columns: Vec<f64>) -> (f64, Vec<f64>) {
         let &[reconstruction, appearance, motion] = columns.as_slice() else { return (columns[0], columns) };
         let likelihood = appearance + motion;
-        let error = self.standardised("reconstruction", reconstruction);
-        let with = |column: &str, value: f64| error + self.standardised(column, value);
+        let error = self.statistics.standardised("reconstruction", reconstruction);
+        let with = |column: &str, value: f64| error + self.statistics.standardised(column, value);
         let ablations = [with("likelihood_static", appearance), with("likelihood_dynamic", motion)];
         let indicators = [reconstruction, likelihood, appearance, motion].into_iter().chain(ablations);
         (with("likelihood", likelihood), indicators.collect())
@@ -306,23 +297,10 @@ impl Model for ItaeModel {
             ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
         };
         let data = (0..plane * channels).map(byte).collect();
-        let latent = cells(&self.error(&clip, &rebuilt, length - 1), self.format);
+        let InputFormat { width, height, .. } = self.format;
+        let latent = cells(&self.error(&clip, &rebuilt, length - 1), width, height);
         Ok(Explanation { reconstruction: Some(Frame { data, ..last.clone() }), latent })
     }
-}
-
-/// Means over a grid of 8×8 cells.
-fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
-    const SIDE: usize = 8;
-    let InputFormat { width, height, .. } = format;
-    let mut sums = [(0.0f32, 0u32); SIDE * SIDE];
-    for (i, value) in values.iter().enumerate() {
-        let (x, y) = (i % width * SIDE / width, i / width * SIDE / height);
-        let (sum, count) = &mut sums[y * SIDE + x];
-        *sum += value;
-        *count += 1;
-    }
-    sums.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect()
 }
 
 #[cfg(test)]
@@ -374,13 +352,5 @@ mod tests {
                 assert!((0.0..=1.0).contains(&got) && judged.heat.len() == plane);
             }
         }
-    }
-
-    #[test]
-    fn cells_are_means() {
-        let format = InputFormat { width: 16, height: 24, colour: Colour::Grey };
-        let values: Vec<f32> = (0..16 * 24).map(|i| (i / 16 / 3) as f32).collect();
-        let got = cells(&values, format);
-        assert!((0..64).all(|i| (got[i] - (i / 8) as f32).abs() < 1e-6), "{got:?}");
     }
 }
