@@ -18,7 +18,7 @@ use crate::{FrameStore, LogRow, Progress, Session, SystemError};
 const LOOKS: u64 = 40;
 /// Steps between two at least.
 const LOOK_EVERY: u64 = 10;
-/// Held-out clips of an early look.
+/// Held-out clips of an early look, where a learner does not ask for another number.
 const LOOK_CLIPS: usize = 6;
 
 /// Name and value of each logged term.
@@ -66,6 +66,29 @@ pub(crate) trait ClipLearner {
     /// # Errors
     /// If the network does not take the clips.
     fn look(&self, clips: Vec<f32>, batch: usize) -> Result<f64, SystemError>;
+    /// Held-out clips of a look.
+    fn look_clips(&self) -> usize {
+        LOOK_CLIPS
+    }
+    /// Looks without a lower loss of the held-out clips after which training stops, with what had the lowest; 0 to
+    /// train to the end.
+    fn patience(&self) -> u64 {
+        0
+    }
+    /// Keeps what is learnt so far as the best. It belongs to the state.
+    ///
+    /// # Errors
+    /// If the device does not give the weights.
+    fn keep_best(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
+    /// Goes back to the best that was kept.
+    ///
+    /// # Errors
+    /// If the device does not take the weights.
+    fn go_back_to_best(&mut self) -> Result<(), SystemError> {
+        Ok(())
+    }
     /// All that changes from step to step.
     ///
     /// # Errors
@@ -115,6 +138,16 @@ struct Head {
     log: Vec<LogRow>,
     #[serde(default)]
     earlier: Vec<LogRow>,
+    #[serde(default)]
+    best: Option<Best>,
+}
+
+/// The look with the lowest loss, where a learner has patience.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Best {
+    loss: f64,
+    /// Looks since then.
+    since: u64,
 }
 
 /// Whether the session goes on with a checkpoint of this identity.
@@ -144,7 +177,7 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
         return Err(SystemError::TooFewFrames { got, needed, system: learner.system() });
     }
     let held_out = clip_starts(&parts.held_out, course.length, course.length);
-    let held_out = crate::frames::spread(&held_out, LOOK_CLIPS);
+    let held_out = crate::frames::spread(&held_out, learner.look_clips());
     let batch = course.batch.min(starts.len());
     let limits = [course.min_steps, course.max_steps];
     let span = Span::new(starts.len(), course.batch, course.epochs, limits);
@@ -162,6 +195,7 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
         step: 0,
         log: Vec::new(),
         earlier,
+        best: None,
     };
     let result = training.run(session);
     session.log = joined(training.earlier, training.log);
@@ -205,6 +239,7 @@ struct Training<'a, L> {
     step: u64,
     log: Vec<LogRow>,
     earlier: Vec<LogRow>,
+    best: Option<Best>,
 }
 
 impl<L: ClipLearner> Training<'_, L> {
@@ -216,7 +251,7 @@ impl<L: ClipLearner> Training<'_, L> {
         let (began, mut saved) = (Instant::now(), Instant::now());
         let seconds = || earlier_s + began.elapsed().as_secs_f64();
         let mut order = (u64::MAX, Vec::new());
-        while self.step < self.span.steps {
+        while self.step < self.span.steps && !self.is_patience_over() {
             if session.interrupted() {
                 self.save(seconds(), session)?;
                 let checkpoint = session.checkpoint.clone().unwrap_or_default();
@@ -232,6 +267,34 @@ impl<L: ClipLearner> Training<'_, L> {
             if saved.elapsed().as_secs_f64() > CHECKPOINT_EVERY_S {
                 self.save(seconds(), session)?;
                 saved = Instant::now();
+            }
+        }
+        if self.is_patience_over() {
+            session
+                .notes
+                .push(format!("training stopped at step {}: held-out loss no longer fell", self.step));
+        }
+        match self.best {
+            Some(_) => self.learner.go_back_to_best(),
+            None => Ok(()),
+        }
+    }
+
+    fn is_patience_over(&self) -> bool {
+        let patience = self.learner.patience();
+        patience > 0 && self.best.is_some_and(|best| best.since >= patience)
+    }
+
+    /// Keeps what is learnt if the held-out loss was never lower.
+    fn compare(&mut self, loss: f64) -> Result<(), SystemError> {
+        if self.learner.patience() == 0 {
+            return Ok(());
+        }
+        match &mut self.best {
+            Some(best) if loss >= best.loss => best.since += 1,
+            best => {
+                *best = Some(Best { loss, since: 0 });
+                self.learner.keep_best()?;
             }
         }
         Ok(())
@@ -253,7 +316,7 @@ impl<L: ClipLearner> Training<'_, L> {
     }
 
     /// The loss of held-out clips as it was when they were last looked at; none where none are held out.
-    fn held_out_loss(&self) -> Result<Option<f64>, SystemError> {
+    fn held_out_loss(&mut self) -> Result<Option<f64>, SystemError> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
@@ -265,7 +328,9 @@ impl<L: ClipLearner> Training<'_, L> {
             }
             _ => {
                 let clips = self.read(&self.held_out)?;
-                self.learner.look(clips, self.held_out.len()).map(Some)
+                let loss = self.learner.look(clips, self.held_out.len())?;
+                self.compare(loss)?;
+                Ok(Some(loss))
             }
         }
     }
@@ -290,7 +355,7 @@ impl<L: ClipLearner> Training<'_, L> {
         let mut file = self.learner.state()?;
         let identity = self.course.identity.clone();
         let (log, earlier) = (self.log.clone(), self.earlier.clone());
-        let head = Head { identity, step: self.step, seconds, log, earlier };
+        let head = Head { identity, step: self.step, seconds, log, earlier, best: self.best };
         file.metadata.insert("checkpoint".to_owned(), serde_json::to_string(&head).unwrap_or_default());
         Ok(file.save(path)?)
     }
@@ -306,7 +371,7 @@ impl<L: ClipLearner> Training<'_, L> {
             return Err(refuse("it was made with other settings, another seed or other footage".to_owned()));
         }
         self.learner.restore(file, head.step).map_err(|e| refuse(e.to_string()))?;
-        (self.step, self.log, self.earlier) = (head.step, head.log, head.earlier);
+        (self.step, self.log, self.earlier, self.best) = (head.step, head.log, head.earlier, head.best);
         session.notes.push(format!("training was resumed at step {}", self.step));
         Ok(head.seconds)
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vadis_motion::MotionError;
 use vadis_nn::NnError;
 
 /// An error of a system.
@@ -86,6 +87,9 @@ pub enum SystemError {
     /// From the networks.
     #[error(transparent)]
     Nn(#[from] NnError),
+    /// From frame differencing, background subtraction or optical flow.
+    #[error(transparent)]
+    Motion(#[from] MotionError),
     /// The frame store's file.
     #[error("temporary frame store in {folder}: {source}")]
     Store {

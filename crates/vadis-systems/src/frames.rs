@@ -2,7 +2,7 @@
 
 use vadis_video::{Frame, Mask};
 
-use crate::clips::Run;
+use crate::clips::{Parts, Run, thinned};
 use crate::{
     ColumnStatistics, FrameStore, InputFormat, Model, Progress, Scored, Session, Statistics, SystemError,
 };
@@ -90,6 +90,24 @@ pub(crate) fn calibrate(
         (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
     }
     Ok(seen.statistics(footage_kind))
+}
+
+/// Stretches for the score statistics, some `budget` frames in all, and what footage that is: what was held out, or else
+/// what was learnt, which the session then notes.
+pub(crate) fn calibration_runs(
+    parts: &Parts,
+    length: usize,
+    budget: usize,
+    session: &mut Session<'_>,
+) -> (Vec<Run>, &'static str) {
+    if !parts.held_out.is_empty() {
+        return (thinned(&parts.held_out, length, budget), "held-out");
+    }
+    session.notes.push(
+        "no footage is held out: score statistics are those of footage that was learnt, and too low"
+            .to_owned(),
+    );
+    (thinned(&parts.train, length, budget), "training")
 }
 
 /// What a model that needs consecutive frames says of `runs` of them, each as a video of its own.

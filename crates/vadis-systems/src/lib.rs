@@ -17,7 +17,10 @@ mod frames;
 pub mod itae_nf;
 pub mod mle;
 mod model_file;
+pub mod motion_mae;
+pub mod motion_only;
 pub mod nf_frames;
+pub mod patch_knn;
 mod patches;
 mod preset;
 mod projection;
@@ -27,6 +30,7 @@ mod sliding;
 mod spent;
 mod statistics;
 mod store;
+mod stream;
 
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame, Mask};
@@ -190,6 +194,7 @@ pub struct Scene {
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
     use itae_nf::{Itae, Variant};
+    use motion_only::{Kind, MotionOnly};
     &[
         &mle::Mle,
         &robust_pca::RobustPca,
@@ -197,6 +202,12 @@ pub fn methods() -> &'static [&'static dyn Method] {
         &Itae(Variant::TwoPath),
         &Itae(Variant::WithFlows),
         &nf_frames::NfFrames,
+        &MotionOnly(Kind::Difference),
+        &MotionOnly(Kind::Foreground),
+        &MotionOnly(Kind::Flow),
+        &patch_knn::PatchKnn,
+        &motion_mae::MotionMae(motion_mae::Variant::MotionMae),
+        &motion_mae::MotionMae(motion_mae::Variant::Cae),
     ]
 }
 

@@ -1,7 +1,5 @@
 //! Square patches of a picture, by summed-area tables: local maxima beat means wherever anomalies are small.
 
-use crate::InputFormat;
-
 /// Sums of several values over every rectangle.
 pub(crate) type Tables<const N: usize> = [Vec<f64>; N];
 
@@ -25,6 +23,40 @@ impl Patches {
         });
         let places = corners.map(|c| (c, c.sum(&area))).filter(|(_, area)| *area >= half).collect();
         Self { height, width, places }
+    }
+
+    /// Of these, the patches whose corners lie on a grid of `stride` pixels, and those at the right and lower border.
+    pub(crate) fn on_grid(mut self, stride: usize) -> Self {
+        let (right, bottom) = (self.width, self.height);
+        self.places.retain(|(corners, _)| {
+            let [top, left, under, after] = corners.sides(right);
+            (top.is_multiple_of(stride) || under == bottom) && (left.is_multiple_of(stride) || after == right)
+        });
+        self
+    }
+
+    /// For each pixel the mean of the patches that hold it, of one value a patch; 0 where there is none.
+    pub(crate) fn spread(&self, values: &[f32]) -> Vec<f32> {
+        // Each patch is added at its corners, and the whole summed up: exact enough in 64 bits.
+        let stride = self.width + 1;
+        let mut added = vec![(0.0f64, 0.0f64); stride * (self.height + 1)];
+        for ((Corners(corners), _), &value) in self.places.iter().zip(values) {
+            for (corner, sign) in corners.iter().zip([1.0, -1.0, -1.0, 1.0]) {
+                added[*corner].0 += sign * f64::from(value);
+                added[*corner].1 += sign;
+            }
+        }
+        let mut above = vec![(0.0f64, 0.0f64); self.width];
+        let mut out = Vec::with_capacity(self.width * self.height);
+        for row in added.chunks_exact(stride).take(self.height) {
+            let mut along = (0.0, 0.0);
+            for (above, added) in above.iter_mut().zip(row) {
+                along = (along.0 + added.0, along.1 + added.1);
+                *above = (above.0 + along.0, above.1 + along.1);
+                out.push(if above.1 > 0.5 { (above.0 / above.1).max(0.0) as f32 } else { 0.0 });
+            }
+        }
+        out
     }
 
     /// A table of the values that `value` gives for each pixel.
@@ -55,6 +87,13 @@ impl Corners {
     fn new(width: usize, top: usize, left: usize, bottom: usize, right: usize) -> Self {
         let at = |row: usize, column: usize| row * (width + 1) + column;
         Self([at(top, left), at(top, right), at(bottom, left), at(bottom, right)])
+    }
+
+    /// Top, left, bottom and right in a picture of that width.
+    fn sides(self, width: usize) -> [usize; 4] {
+        let [first, .., last] = self.0;
+        let side = width + 1;
+        [first / side, first % side, last / side, last % side]
     }
 
     fn sum(self, table: &[f64]) -> f64 {
@@ -93,9 +132,8 @@ pub(crate) fn box_blur(values: &[f32], height: usize, width: usize, radius: usiz
 }
 
 /// Means over a grid of 8×8 cells.
-pub(crate) fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
+pub(crate) fn cells(values: &[f32], width: usize, height: usize) -> Vec<f32> {
     const SIDE: usize = 8;
-    let InputFormat { width, height, .. } = format;
     let mut sums = [(0.0f32, 0u32); SIDE * SIDE];
     for (i, value) in values.iter().enumerate() {
         let (x, y) = (i % width * SIDE / width, i / width * SIDE / height);
@@ -108,15 +146,30 @@ pub(crate) fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use vadis_video::Colour;
-
     use super::*;
 
     #[test]
+    fn a_pixel_has_the_mean_of_its_patches() {
+        let patches = Patches::new(7, 9, 3, &[1.0; 63]).on_grid(2);
+        let corners: Vec<[usize; 2]> =
+            [0, 2, 4].iter().flat_map(|&top| [0, 2, 4, 6].map(|left| [top, left])).collect();
+        let values: Vec<f32> = (0..corners.len()).map(|i| (i * i % 11) as f32).collect();
+        let got = patches.spread(&values);
+        for (pixel, got) in got.iter().enumerate() {
+            let holds = |[top, left]: &[usize; 2]| {
+                (*top..top + 3).contains(&(pixel / 9)) && (*left..left + 3).contains(&(pixel % 9))
+            };
+            let held: Vec<f32> =
+                corners.iter().zip(&values).filter(|(c, _)| holds(c)).map(|(_, v)| *v).collect();
+            let wanted = held.iter().sum::<f32>() / held.len() as f32;
+            assert!((got - wanted).abs() < 1e-6, "{pixel}: {got} against {wanted}");
+        }
+    }
+
+    #[test]
     fn cells_are_means() {
-        let format = InputFormat { width: 16, height: 24, colour: Colour::Grey };
         let values: Vec<f32> = (0..16 * 24).map(|i| (i / 16 / 3) as f32).collect();
-        let got = cells(&values, format);
+        let got = cells(&values, 16, 24);
         assert!((0..64).all(|i| (got[i] - (i / 8) as f32).abs() < 1e-6), "{got:?}");
     }
 }

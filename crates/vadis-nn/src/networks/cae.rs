@@ -37,17 +37,30 @@ impl CaeConfig {
     /// # Errors
     /// [`NnError::Setting`] if the width or the sizes cannot be built.
     pub fn init(&self, device: &Device, rng: &mut impl Rng) -> Result<Cae, NnError> {
-        check_width(self.width)?;
-        if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % 8 != 0) {
-            let value = format!("{side} of {:?}", self.size);
-            return Err(NnError::Setting { key: "size", value, expected: "sides divisible by 8" });
-        }
-        let (encoder, decoder) = self.plans().map_err(does_not_fit)?;
+        let (encoder, decoder) = self.checked_plans()?;
         let options = self.arithmetic.options();
         Ok(Cae {
             encoder: VolumeSegment::new(&encoder, options, device, rng),
             decoder: VolumeSegment::new(&decoder, options, device, rng),
         })
+    }
+
+    /// Values in the state of a network so configured: what a file must have before the network is built.
+    ///
+    /// # Errors
+    /// As [`CaeConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        let (encoder, decoder) = self.checked_plans()?;
+        Ok(encoder.parameter_count() + decoder.parameter_count())
+    }
+
+    fn checked_plans(&self) -> Result<(Plan, Plan), NnError> {
+        check_width(self.width)?;
+        if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % 8 != 0) {
+            let value = format!("{side} of {:?}", self.size);
+            return Err(NnError::Setting { key: "size", value, expected: "sides divisible by 8" });
+        }
+        self.plans().map_err(does_not_fit)
     }
 
     /// Frames are clips of one.

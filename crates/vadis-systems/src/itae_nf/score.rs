@@ -187,15 +187,6 @@ impl ItaeModel {
         Ok((rebuilt, [appearance, motion]))
     }
 
-    /// A value in deviations from its mean over held-out normal footage.
-    fn standardised(&self, column: &str, value: f64) -> f64 {
-        match self.statistics.column(column) {
-            Some(known) if known.std > 0.0 => (value - known.mean) / known.std,
-            Some(known) => value - known.mean,
-            None => value,
-        }
-    }
-
     /// The score and the indicators anew, of the indicators that a frame has.
     pub(super) fn retold(&self, indicators: &[f64]) -> (f64, Vec<f64>) {
         match indicators {
@@ -261,8 +252,8 @@ impl ClipJudge for ItaeModel {
     fn tell(&self, columns: Vec<f64>) -> (f64, Vec<f64>) {
         let &[reconstruction, appearance, motion] = columns.as_slice() else { return (columns[0], columns) };
         let likelihood = appearance + motion;
-        let error = self.standardised("reconstruction", reconstruction);
-        let with = |column: &str, value: f64| error + self.standardised(column, value);
+        let error = self.statistics.standardised("reconstruction", reconstruction);
+        let with = |column: &str, value: f64| error + self.statistics.standardised(column, value);
         let ablations = [with("likelihood_static", appearance), with("likelihood_dynamic", motion)];
         let indicators = [reconstruction, likelihood, appearance, motion].into_iter().chain(ablations);
         (with("likelihood", likelihood), indicators.collect())
@@ -338,7 +329,8 @@ impl Model for ItaeModel {
             ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
         };
         let data = (0..plane * channels).map(byte).collect();
-        let latent = cells(&self.error(&clip, &rebuilt, length - 1), self.format);
+        let InputFormat { width, height, .. } = self.format;
+        let latent = cells(&self.error(&clip, &rebuilt, length - 1), width, height);
         Ok(Explanation {
             reconstruction: Some(Frame { data, ..last.clone() }),
             latent,

@@ -19,8 +19,8 @@ use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clip_training::{
     ClipLearner, Course, Terms, goes_on_with, put_moments, take_moments, train_on_clips,
 };
-use crate::clips::{Parts, clip_starts, thinned};
-use crate::frames::{counts_of, observe_runs};
+use crate::clips::{Parts, clip_starts};
+use crate::frames::{calibration_runs, counts_of, observe_runs};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
@@ -65,17 +65,7 @@ fn calibrate(
     parts: &Parts,
     session: &mut Session<'_>,
 ) -> Result<(), SystemError> {
-    let (runs, kind) = match parts.held_out.is_empty() {
-        true => (&parts.train, "training"),
-        false => (&parts.held_out, "held-out"),
-    };
-    if kind == "training" {
-        session.notes.push(
-            "no footage is held out: score statistics are those of footage that was learnt, and too low"
-                .to_owned(),
-        );
-    }
-    let runs = thinned(runs, config.clip, config.calibration_frames);
+    let (runs, kind) = calibration_runs(parts, config.clip, config.calibration_frames, session);
     let mut seen = observe_runs(model, footage, &runs, session)?;
     model.set_statistics(seen.statistics(kind));
     // Only now the indicators can be set against one another.

@@ -242,7 +242,7 @@ impl Model for NfFramesModel {
         let unlikely = self.unusual(&map);
         Ok(Explanation {
             reconstruction: None,
-            latent: cells(&unlikely, self.format),
+            latent: cells(&unlikely, self.format.width, self.format.height),
             unlikely: Some(unlikely),
         })
     }

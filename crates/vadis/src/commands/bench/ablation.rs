@@ -7,14 +7,30 @@ use vadis::eval::run::{Figure, LambdaPoint, ScoreTable};
 
 use super::super::eval::Case;
 
-/// The system of parts.
+/// The system of flows.
 const SYSTEM: &str = "itae-nf";
-/// Indicator column, name of the row.
-const PARTS: [(&str, &str); 4] = [
-    ("reconstruction", "itae-nf: reconstruction alone"),
-    ("with_static", "itae-nf: + static flow"),
-    ("with_dynamic", "itae-nf: + dynamic flow"),
-    ("likelihood", "itae-nf: flows alone"),
+/// System, indicator column, name of the row.
+const PARTS: [(&str, &str, &str); 20] = [
+    (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
+    (SYSTEM, "with_static", "itae-nf: + static flow"),
+    (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
+    (SYSTEM, "likelihood", "itae-nf: flows alone"),
+    ("frame-diff", "difference", "frame-diff: mean"),
+    ("frame-diff", "patch_difference", "frame-diff: worst patch"),
+    ("mog2", "foreground", "mog2: mean"),
+    ("mog2", "patch_foreground", "mog2: worst patch"),
+    ("flow-magnitude", "flow", "flow-magnitude: mean"),
+    ("flow-magnitude", "patch_flow", "flow-magnitude: worst patch"),
+    ("patch-knn", "distance", "patch-knn: mean"),
+    ("patch-knn", "patch_distance", "patch-knn: worst patch"),
+    ("motion-mae", "with_frame", "motion-mae: frame"),
+    ("motion-mae", "with_patch", "motion-mae: worst patch"),
+    ("motion-mae", "with_gradient", "motion-mae: worst patch and motion gradient"),
+    ("motion-mae", "reconstruction", "motion-mae: reconstruction alone"),
+    ("motion-mae", "patch_reconstruction", "motion-mae: worst patch of reconstruction alone"),
+    ("motion-mae", "patch_motion", "motion-mae: worst patch of motion alone"),
+    ("cae", "reconstruction", "cae: frame"),
+    ("cae", "patch_reconstruction", "cae: worst patch"),
 ];
 /// λ_L of paper 003, Section 4.2, which it chose by test labels.
 const LAMBDAS: [(&str, f64); 3] = [("ped2", 0.3), ("avenue", 0.1), ("shanghaitech", 0.7)];
@@ -31,8 +47,8 @@ pub(super) struct Part {
 
 /// The rows of the parts of `system`.
 pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
-    let ours = PARTS.iter().filter(|_| system == SYSTEM);
-    ours.map(|&(column, name)| {
+    let ours = PARTS.iter().filter(|(of, ..)| *of == system);
+    ours.map(|&(_, column, name)| {
         let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
         for protocol in [&mut options.paper, &mut options.causal] {
             column.clone_into(&mut protocol.column);

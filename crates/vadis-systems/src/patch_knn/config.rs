@@ -1,0 +1,85 @@
+//! The settings of `patch-knn`, all ours.
+
+use serde::{Deserialize, Serialize};
+
+use crate::motion_only::{FlowSettings, FrameScore, Frames, out_of_range};
+use crate::{Preset, SystemError};
+
+/// Every setting of `patch-knn`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PatchKnnConfig {
+    /// What it has in common with the motion-only systems.
+    #[serde(flatten)]
+    pub frames: Frames,
+    /// How flow is computed.
+    #[serde(flatten)]
+    pub flow: FlowSettings,
+    /// Pixels between patches.
+    pub stride: usize,
+    /// Pairs of frames, spread evenly, whose patches are looked at in training.
+    pub pairs: usize,
+    /// Patches remembered: a uniform sample of those looked at.
+    pub memory: usize,
+    /// Nearest neighbours, the mean of whose distances counts.
+    pub neighbours: usize,
+}
+
+impl PatchKnnConfig {
+    /// The settings of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        let frames = Frames { score: FrameScore::Patch, ..Frames::preset(preset) };
+        let flow = FlowSettings::preset(preset);
+        let paper = Self { frames, flow, stride: 8, pairs: 2000, memory: 8000, neighbours: 3 };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Cpu => Self { pairs: 600, ..paper },
+            Preset::Tiny => Self { stride: 4, pairs: 60, memory: 1000, ..paper },
+        }
+    }
+
+    /// # Errors
+    /// [`SystemError::Setting`] for a value out of its range.
+    pub(super) fn check(&self) -> Result<(), SystemError> {
+        self.frames.check()?;
+        self.flow.check()?;
+        if !(1..=256).contains(&self.stride) {
+            return out_of_range("stride", "must be from 1 to 256 pixels");
+        }
+        if !(1..=1_000_000).contains(&self.pairs) {
+            return out_of_range("pairs", "must be from 1 to 1000000");
+        }
+        if !(16..=1_000_000).contains(&self.memory) {
+            return out_of_range("memory", "must be from 16 to 1000000 patches");
+        }
+        if !(1..=16).contains(&self.neighbours) {
+            return out_of_range("neighbours", "must be from 1 to 16");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_in_range_and_wrong_settings_are_named() {
+        for (preset, _) in Preset::ALL {
+            PatchKnnConfig::preset(preset).check().unwrap();
+        }
+        let tiny = PatchKnnConfig::preset(Preset::Tiny);
+        for (text, key) in [
+            ("stride=0", "stride"),
+            ("pairs=0", "pairs"),
+            ("memory=3", "memory"),
+            ("neighbours=17", "neighbours"),
+            ("warps=0", "warps"),
+        ] {
+            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
+            assert!(
+                matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),
+                "{text}"
+            );
+        }
+    }
+}
