@@ -2,7 +2,7 @@
 
 use vadis_video::{Frame, Mask};
 
-use crate::clips::Run;
+use crate::clips::{Parts, Run, thinned};
 use crate::{
     ColumnStatistics, FrameStore, InputFormat, Model, Progress, Scored, Session, Statistics, SystemError,
 };
@@ -38,6 +38,13 @@ pub(crate) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<
         }
     }
     out
+}
+
+/// A frame's bytes as `[channels, height, width]` in [−1, 1]; ignored pixels are 0.
+pub(crate) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
+    let mut planes = to_unit(bytes, format, counts);
+    planes.iter_mut().for_each(|v| *v = *v * 2.0 - 1.0);
+    planes
 }
 
 /// Values in [0, 1] as bytes.
@@ -92,6 +99,24 @@ pub(crate) fn calibrate(
     Ok(seen.statistics(footage_kind))
 }
 
+/// The footage that score statistics of a clip-based system are taken on, some `budget` frames of it, and what it is:
+/// held out, or else that which was learnt.
+pub(crate) fn calibration_runs(
+    parts: &Parts,
+    length: usize,
+    budget: usize,
+    session: &mut Session<'_>,
+) -> (Vec<Run>, &'static str) {
+    if !parts.held_out.is_empty() {
+        return (thinned(&parts.held_out, length, budget), "held-out");
+    }
+    session.notes.push(
+        "no footage is held out: score statistics are those of footage that was learnt, and too low"
+            .to_owned(),
+    );
+    (thinned(&parts.train, length, budget), "training")
+}
+
 /// What a model that needs consecutive frames says of `runs` of them, each as a video of its own.
 pub(crate) fn observe_runs(
     model: &dyn Model,
@@ -100,7 +125,7 @@ pub(crate) fn observe_runs(
     session: &mut Session<'_>,
 ) -> Result<Seen, SystemError> {
     let total = runs.iter().map(Run::len).sum::<usize>() as u64;
-    let mut seen = Seen::new(model);
+    let (mut seen, mut done) = (Seen::new(model), 0);
     let mut scored = Vec::new();
     for run in runs {
         let mut scorer = model.scorer();
@@ -110,8 +135,8 @@ pub(crate) fn observe_runs(
                 return Err(SystemError::Interrupted { step: session.log.len() as u64, checkpoint });
             }
             scorer.push(&[footage.frame(place)?], &mut scored)?;
-            scored.drain(..).for_each(|s| seen.push(&s));
-            let done = seen.frames() as u64;
+            done += 1;
+            scored.drain(..).filter(|s| !s.edge).for_each(|s| seen.push(&s));
             (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
         }
         scorer.finish(&mut scored)?;

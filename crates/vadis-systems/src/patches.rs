@@ -1,5 +1,7 @@
 //! Square patches of a picture, by summed-area tables: local maxima beat means wherever anomalies are small.
 
+use crate::InputFormat;
+
 /// Sums of several values over every rectangle.
 pub(crate) type Tables<const N: usize> = [Vec<f64>; N];
 
@@ -88,4 +90,33 @@ pub(crate) fn box_blur(values: &[f32], height: usize, width: usize, radius: usiz
         }
     }
     out
+}
+
+/// Means over a grid of 8×8 cells.
+pub(crate) fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
+    const SIDE: usize = 8;
+    let InputFormat { width, height, .. } = format;
+    let mut sums = [(0.0f32, 0u32); SIDE * SIDE];
+    for (i, value) in values.iter().enumerate() {
+        let (x, y) = (i % width * SIDE / width, i / width * SIDE / height);
+        let (sum, count) = &mut sums[y * SIDE + x];
+        *sum += value;
+        *count += 1;
+    }
+    sums.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use vadis_video::Colour;
+
+    use super::*;
+
+    #[test]
+    fn cells_are_means() {
+        let format = InputFormat { width: 16, height: 24, colour: Colour::Grey };
+        let values: Vec<f32> = (0..16 * 24).map(|i| (i / 16 / 3) as f32).collect();
+        let got = cells(&values, format);
+        assert!((0..64).all(|i| (got[i] - (i / 8) as f32).abs() < 1e-6), "{got:?}");
+    }
 }

@@ -16,9 +16,9 @@ use vadis_video::Frame;
 use super::flow::{Flows, Unlikely};
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
-use crate::frames::to_unit;
+use crate::frames::to_planes;
 use crate::model_file::{input_format, network_weights, parse};
-use crate::patches::{Patches, box_blur};
+use crate::patches::{Patches, box_blur, cells};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
@@ -39,13 +39,6 @@ const WITH_FLOWS: [&str; 6] = [
 const COUNTS: &str = "reference.counts";
 /// Largest side and clip of a model file.
 const MOST: usize = 4096;
-
-/// A frame's bytes as `[channels, height, width]` in [−1, 1]; ignored pixels are 0.
-pub(super) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
-    let mut planes = to_unit(bytes, format, counts);
-    planes.iter_mut().for_each(|v| *v = *v * 2.0 - 1.0);
-    planes
-}
 
 /// The network packed for scoring: alone, or giving the features too that its flows look at.
 #[derive(Debug)]
@@ -311,20 +304,6 @@ impl Model for ItaeModel {
     }
 }
 
-/// Means over a grid of 8×8 cells.
-fn cells(values: &[f32], format: InputFormat) -> Vec<f32> {
-    const SIDE: usize = 8;
-    let InputFormat { width, height, .. } = format;
-    let mut sums = [(0.0f32, 0u32); SIDE * SIDE];
-    for (i, value) in values.iter().enumerate() {
-        let (x, y) = (i % width * SIDE / width, i / width * SIDE / height);
-        let (sum, count) = &mut sums[y * SIDE + x];
-        *sum += value;
-        *count += 1;
-    }
-    sums.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use vadis_video::Colour;
@@ -374,13 +353,5 @@ mod tests {
                 assert!((0.0..=1.0).contains(&got) && judged.heat.len() == plane);
             }
         }
-    }
-
-    #[test]
-    fn cells_are_means() {
-        let format = InputFormat { width: 16, height: 24, colour: Colour::Grey };
-        let values: Vec<f32> = (0..16 * 24).map(|i| (i / 16 / 3) as f32).collect();
-        let got = cells(&values, format);
-        assert!((0..64).all(|i| (got[i] - (i / 8) as f32).abs() < 1e-6), "{got:?}");
     }
 }
