@@ -83,6 +83,15 @@ pub enum SystemError {
         /// What was not finite.
         what: &'static str,
     },
+    /// A hole that could not be filled.
+    #[error(transparent)]
+    Inpaint(#[from] vadis_video::inpaint::InpaintError),
+    /// From background subtraction or optical flow.
+    #[error(transparent)]
+    Motion(#[from] vadis_motion::MotionError),
+    /// From the cache of optical flows.
+    #[error("cached flows: {0}")]
+    FlowCache(#[from] vadis_motion::FlowCacheError),
     /// From the networks.
     #[error(transparent)]
     Nn(#[from] NnError),

@@ -77,6 +77,20 @@ pub(crate) fn background(
     Ok((0..size).map(median).collect())
 }
 
+/// The median of the frames at `places`, byte by byte.
+pub(crate) fn median_frame(footage: &FrameStore, places: &[usize]) -> Result<Frame, SystemError> {
+    let InputFormat { width, height, colour } = footage.format();
+    let (bytes, size) = (footage.read(places)?, footage.format().frame_bytes());
+    let mut values = vec![0u8; places.len()];
+    let median = |i: usize| {
+        values.iter_mut().enumerate().for_each(|(frame, value)| *value = bytes[frame * size + i]);
+        let middle = values.len() / 2;
+        *values.select_nth_unstable(middle).1
+    };
+    let data = (0..size).map(median).collect();
+    Ok(Frame { index: 0, time_s: 0.0, width, height, colour, data })
+}
+
 /// How the model's columns and its heat lie on frames spread over `places`; `footage_kind` says what those are.
 pub(crate) fn calibrate(
     model: &dyn Model,

@@ -23,6 +23,7 @@ mod model_file;
 mod patches;
 mod preset;
 mod projection;
+pub mod pseudo;
 pub mod robust_pca;
 mod session;
 mod sliding;
@@ -208,6 +209,7 @@ pub fn methods() -> &'static [&'static dyn Method] {
         &Ae3d(Addition::Patch),
         &Ae3d(Addition::Skip),
         &Ae3d(Addition::Steal),
+        &pseudo::Pseudo,
     ]
 }
 

@@ -64,6 +64,15 @@ impl Statistics {
     pub fn column(&self, name: &str) -> Option<&ColumnStatistics> {
         self.columns.iter().find(|c| c.name == name)
     }
+
+    /// A column's value in deviations from its mean; as it is where the column is not known.
+    pub fn standardised(&self, column: &str, value: f64) -> f64 {
+        match self.column(column) {
+            Some(known) if known.std > 0.0 => (value - known.mean) / known.std,
+            Some(known) => value - known.mean,
+            None => value,
+        }
+    }
 }
 
 fn ascending(mut values: Vec<f64>) -> Vec<f64> {

@@ -7,14 +7,26 @@ use vadis::eval::run::{Figure, LambdaPoint, ScoreTable};
 
 use super::super::eval::Case;
 
-/// The system of parts.
+/// The system of flows.
 const SYSTEM: &str = "itae-nf";
-/// Indicator column, name of the row.
-const PARTS: [(&str, &str); 4] = [
-    ("reconstruction", "itae-nf: reconstruction alone"),
-    ("with_static", "itae-nf: + static flow"),
-    ("with_dynamic", "itae-nf: + dynamic flow"),
-    ("likelihood", "itae-nf: flows alone"),
+/// System, indicator column, name of the row.
+const PARTS: [(&str, &str, &str); 16] = [
+    (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
+    (SYSTEM, "with_static", "itae-nf: + static flow"),
+    (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
+    (SYSTEM, "likelihood", "itae-nf: flows alone"),
+    ("ae3d", "reconstruction", "ae3d: whole frame"),
+    ("ae3d", "worst_patch", "ae3d: worst patch"),
+    ("memae", "reconstruction", "memae: whole clip or frame"),
+    ("memae", "worst_patch", "memae: worst patch"),
+    ("lntra-patch", "reconstruction", "lntra-patch: whole frame"),
+    ("lntra-patch", "worst_patch", "lntra-patch: worst patch"),
+    ("lntra-skip", "reconstruction", "lntra-skip: whole frame"),
+    ("lntra-skip", "worst_patch", "lntra-skip: worst patch"),
+    ("steal", "reconstruction", "steal: whole frame"),
+    ("steal", "worst_patch", "steal: worst patch"),
+    ("pseudo", "appearance", "pseudo: appearance alone"),
+    ("pseudo", "motion", "pseudo: motion alone"),
 ];
 /// λ_L of paper 003, Section 4.2, which it chose by test labels.
 const LAMBDAS: [(&str, f64); 3] = [("ped2", 0.3), ("avenue", 0.1), ("shanghaitech", 0.7)];
@@ -31,8 +43,8 @@ pub(super) struct Part {
 
 /// The rows of the parts of `system`.
 pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
-    let ours = PARTS.iter().filter(|_| system == SYSTEM);
-    ours.map(|&(column, name)| {
+    let ours = PARTS.iter().filter(|(of, _, _)| *of == system);
+    ours.map(|&(_, column, name)| {
         let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
         for protocol in [&mut options.paper, &mut options.causal] {
             column.clone_into(&mut protocol.column);
