@@ -21,6 +21,7 @@ mod error;
 mod flow;
 mod integral;
 mod mog2;
+mod objects;
 mod simd;
 
 pub use difference::{FrameDiff, FrameDiffConfig, FrameMotion, Span, frame_difference, mean_level};
@@ -28,6 +29,7 @@ pub use error::MotionError;
 pub use flow::{FlowCache, FlowCacheError, FlowField, FlowMotion, TvL1, TvL1Config, flow_patch};
 pub use integral::{IntegralImage, Patch};
 pub use mog2::{Mog2, Mog2Config};
+pub use objects::objects_against;
 
 /// Most pixels of a picture that memory is kept for: up to 200 bytes for each.
 const MAX_PIXELS: usize = 1 << 24;

@@ -9,10 +9,11 @@ use vadis_nn::schedule::{Rates, Schedule, Span};
 use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 
-use crate::clips::{Parts, Run, clip_starts, read_clips, shuffled};
+use crate::clips::{Parts, Run, clip_starts};
+use crate::examples::{ClipSource, Examples, Order, Prefetched};
 use crate::model_file::metadata;
 use crate::session::CHECKPOINT_EVERY_S;
-use crate::{FrameStore, LogRow, Progress, Session, SystemError};
+use crate::{LogRow, Progress, Session, SystemError};
 
 /// Early looks in one training.
 const LOOKS: u64 = 40;
@@ -53,14 +54,12 @@ pub(crate) struct Course {
 pub(crate) trait ClipLearner {
     /// Its key.
     fn system(&self) -> &'static str;
-    /// A frame as `[channels, height, width]` for the network.
-    fn planes(&self, frame: &[u8]) -> Vec<f32>;
-    /// One optimiser step at `rate` on `batch` clips `[batch, channels, length, height, width]`. The first term is
-    /// the loss.
+    /// One optimiser step at `rate` on examples `[batch, channels, length, height, width]`. The first term is the
+    /// loss.
     ///
     /// # Errors
     /// If the network does not take the clips.
-    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError>;
+    fn step(&mut self, examples: Examples, rate: f64) -> Result<Terms, SystemError>;
     /// The loss of clips that are not learnt from.
     ///
     /// # Errors
@@ -162,11 +161,12 @@ pub(crate) fn goes_on_with(identity: &str, session: &Session<'_>) -> Result<bool
     Ok(head.is_ok_and(|head| head.identity == identity))
 }
 
-/// Trains `learner` on the clips of `parts.train` as the session says, and leaves the log in the session.
-pub(crate) fn train_on_clips<L: ClipLearner>(
+/// Trains `learner` on what `source` makes of the clips of `parts.train`, as the session says, and leaves the log in
+/// the session.
+pub(crate) fn train_on_clips<L: ClipLearner, S: ClipSource>(
     learner: &mut L,
+    source: &S,
     course: &Course,
-    footage: &FrameStore,
     parts: &Parts,
     session: &mut Session<'_>,
 ) -> Result<(), SystemError> {
@@ -183,20 +183,10 @@ pub(crate) fn train_on_clips<L: ClipLearner>(
     let span = Span::new(starts.len(), course.batch, course.epochs, limits);
     let rates = course.schedule.rates(course.rate, span);
     let earlier = course.earlier.clone();
-    let mut training = Training {
-        learner,
-        course,
-        footage,
-        starts,
-        held_out,
-        batch,
-        span,
-        rates,
-        step: 0,
-        log: Vec::new(),
-        earlier,
-        best: None,
-    };
+    let order = Order { starts, batch, span, seed: session.seed };
+    let (step, log) = (0, Vec::new());
+    let mut training =
+        Training { learner, source, course, held_out, order, rates, step, log, earlier, best: None };
     let result = training.run(session);
     session.log = joined(training.earlier, training.log);
     result
@@ -226,15 +216,12 @@ fn joined(earlier: Vec<LogRow>, later: Vec<LogRow>) -> Vec<LogRow> {
     .collect()
 }
 
-struct Training<'a, L> {
+struct Training<'a, L, S> {
     learner: &'a mut L,
+    source: &'a S,
     course: &'a Course,
-    footage: &'a FrameStore,
-    /// First places of the clips.
-    starts: Vec<usize>,
     held_out: Vec<usize>,
-    batch: usize,
-    span: Span,
+    order: Order,
     rates: Rates,
     step: u64,
     log: Vec<LogRow>,
@@ -242,33 +229,43 @@ struct Training<'a, L> {
     best: Option<Best>,
 }
 
-impl<L: ClipLearner> Training<'_, L> {
+/// Wall seconds of a training, those of earlier sessions included.
+struct Clock {
+    earlier_s: f64,
+    began: Instant,
+    saved: Instant,
+}
+
+impl Clock {
+    fn seconds(&self) -> f64 {
+        self.earlier_s + self.began.elapsed().as_secs_f64()
+    }
+}
+
+impl<L: ClipLearner, S: ClipSource> Training<'_, L, S> {
     fn run(&mut self, session: &mut Session<'_>) -> Result<(), SystemError> {
-        let mut earlier_s = 0.0;
-        if session.resume {
-            earlier_s = self.resume(session)?;
-        }
-        let (began, mut saved) = (Instant::now(), Instant::now());
-        let seconds = || earlier_s + began.elapsed().as_secs_f64();
-        let mut order = (u64::MAX, Vec::new());
-        while self.step < self.span.steps && !self.is_patience_over() {
-            if session.interrupted() {
-                self.save(seconds(), session)?;
-                let checkpoint = session.checkpoint.clone().unwrap_or_default();
-                return Err(SystemError::Interrupted { step: self.step, checkpoint });
+        let earlier_s = if session.resume { self.resume(session)? } else { 0.0 };
+        let mut clock = Clock { earlier_s, began: Instant::now(), saved: Instant::now() };
+        let source = self.source;
+        let order = Order { starts: self.order.starts.clone(), ..self.order };
+        std::thread::scope(|scope| {
+            let mut examples = Prefetched::start(scope, source, &order, self.step);
+            while self.step < order.span.steps && !self.is_patience_over() {
+                if session.interrupted() {
+                    self.save(clock.seconds(), session)?;
+                    let checkpoint = session.checkpoint.clone().unwrap_or_default();
+                    return Err(SystemError::Interrupted { step: self.step, checkpoint });
+                }
+                let Some(examples) = examples.next()? else { break };
+                let terms = self.one_step(examples)?;
+                self.record(terms, clock.seconds(), session);
+                if clock.saved.elapsed().as_secs_f64() > CHECKPOINT_EVERY_S {
+                    self.save(clock.seconds(), session)?;
+                    clock.saved = Instant::now();
+                }
             }
-            let epoch = self.step / self.span.steps_per_epoch;
-            if order.0 != epoch {
-                order = (epoch, shuffled(&self.starts, session.seed, epoch));
-            }
-            let from = (self.step % self.span.steps_per_epoch) as usize * self.batch;
-            let terms = self.one_step(&order.1[from..from + self.batch])?;
-            self.record(terms, seconds(), session);
-            if saved.elapsed().as_secs_f64() > CHECKPOINT_EVERY_S {
-                self.save(seconds(), session)?;
-                saved = Instant::now();
-            }
-        }
+            Ok::<_, SystemError>(())
+        })?;
         if self.is_patience_over() {
             session
                 .notes
@@ -300,10 +297,9 @@ impl<L: ClipLearner> Training<'_, L> {
         Ok(())
     }
 
-    fn one_step(&mut self, starts: &[usize]) -> Result<Terms, SystemError> {
+    fn one_step(&mut self, examples: Examples) -> Result<Terms, SystemError> {
         let rate = self.rates.rate(self.step);
-        let clips = self.read(starts)?;
-        let mut terms = self.learner.step(clips, starts.len(), rate)?;
+        let mut terms = self.learner.step(examples, rate)?;
         if terms.iter().any(|(_, value)| !value.is_finite()) {
             return Err(SystemError::Diverged { step: self.step, what: "the loss" });
         }
@@ -320,23 +316,19 @@ impl<L: ClipLearner> Training<'_, L> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        let every = (self.span.steps / LOOKS).max(LOOK_EVERY);
+        let steps = self.order.span.steps;
+        let every = (steps / LOOKS).max(LOOK_EVERY);
         let before = self.log.last().and_then(|row| row.terms.iter().find(|(name, _)| name == "held_out"));
         match before {
-            Some((_, loss)) if !self.step.is_multiple_of(every) && self.step < self.span.steps => {
-                Ok(Some(*loss))
-            }
+            Some((_, loss)) if !self.step.is_multiple_of(every) && self.step < steps => Ok(Some(*loss)),
             _ => {
-                let clips = self.read(&self.held_out)?;
+                let clips = self.held_out.iter().map(|&start| self.source.clip(start));
+                let clips = clips.collect::<Result<Vec<_>, _>>()?.concat();
                 let loss = self.learner.look(clips, self.held_out.len())?;
                 self.compare(loss)?;
                 Ok(Some(loss))
             }
         }
-    }
-
-    fn read(&self, starts: &[usize]) -> Result<Vec<f32>, SystemError> {
-        read_clips(self.footage, starts, self.course.length, |frame| self.learner.planes(frame))
     }
 
     fn record(&mut self, terms: Terms, seconds: f64, session: &mut Session<'_>) {
@@ -345,9 +337,10 @@ impl<L: ClipLearner> Training<'_, L> {
         if let Some(loss) = shown("held_out") {
             note += &format!(" · held-out {loss:.4}");
         }
-        let epoch = self.step as f64 / self.span.steps_per_epoch as f64;
+        let epoch = self.step as f64 / self.order.span.steps_per_epoch as f64;
         self.log.push(LogRow { step: self.step, epoch, seconds, terms });
-        (session.progress)(Progress { stage: "training", done: self.step, total: self.span.steps, note });
+        let total = self.order.span.steps;
+        (session.progress)(Progress { stage: "training", done: self.step, total, note });
     }
 
     fn save(&self, seconds: f64, session: &Session<'_>) -> Result<(), SystemError> {

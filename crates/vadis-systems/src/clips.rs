@@ -82,26 +82,21 @@ pub(crate) fn shuffled(starts: &[usize], seed: u64, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// Clips that begin at `starts`, each `[channels, length, height, width]`, one after another. `to_planes` makes one
-/// frame's `[channels, height, width]` of its bytes.
-pub(crate) fn read_clips(
+/// The clip of the frames at `places`, `[channels, places, height, width]`. `to_planes` makes one frame's
+/// `[channels, height, width]` of its bytes.
+pub(crate) fn read_clip(
     footage: &FrameStore,
-    starts: &[usize],
-    length: usize,
+    places: &[usize],
     to_planes: impl Fn(&[u8]) -> Vec<f32>,
 ) -> Result<Vec<f32>, SystemError> {
     let format = footage.format();
-    let channels = format.colour.channels();
-    let size = length * format.frame_bytes();
-    let mut clips = vec![0.0; starts.len() * size];
-    for (clip, &start) in clips.chunks_exact_mut(size).zip(starts) {
-        let places: Vec<usize> = (start..start + length).collect();
-        let bytes = footage.read(&places)?;
-        for (t, frame) in bytes.chunks_exact(format.frame_bytes()).enumerate() {
-            put_frame(clip, t, &to_planes(frame), [channels, length]);
-        }
+    let shape = [format.colour.channels(), places.len()];
+    let mut clip = vec![0.0; places.len() * format.frame_bytes()];
+    let bytes = footage.read(places)?;
+    for (t, frame) in bytes.chunks_exact(format.frame_bytes()).enumerate() {
+        put_frame(&mut clip, t, &to_planes(frame), shape);
     }
-    Ok(clips)
+    Ok(clip)
 }
 
 /// Puts a frame `[channels, plane]` into a clip `[channels, length, plane]` as its frame `t`.
@@ -158,8 +153,8 @@ mod tests {
         }
         let planes =
             |bytes: &[u8]| -> Vec<f32> { (0..6).map(|i| f32::from(bytes[(i % 2) * 3 + i / 2])).collect() };
-        let clips = read_clips(&writer.finish().unwrap(), &[1], 2, planes).unwrap();
-        assert_eq!(clips, [10., 13., 20., 23., 11., 14., 21., 24., 12., 15., 22., 25.]);
+        let clip = read_clip(&writer.finish().unwrap(), &[1, 2], planes).unwrap();
+        assert_eq!(clip, [10., 13., 20., 23., 11., 14., 21., 24., 12., 15., 22., 25.]);
     }
 
     proptest! {

@@ -84,6 +84,12 @@ pub enum SystemError {
         /// What was not finite.
         what: &'static str,
     },
+    /// A hole that could not be filled.
+    #[error(transparent)]
+    Inpaint(#[from] vadis_video::inpaint::InpaintError),
+    /// From the cache of optical flows.
+    #[error("cached flows: {0}")]
+    FlowCache(#[from] vadis_motion::FlowCacheError),
     /// From the networks.
     #[error(transparent)]
     Nn(#[from] NnError),

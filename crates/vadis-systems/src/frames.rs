@@ -40,6 +40,13 @@ pub(crate) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<
     out
 }
 
+/// A frame's bytes as `[channels, height, width]` in [−1, 1]; ignored pixels are 0.
+pub(crate) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
+    let mut planes = to_unit(bytes, format, counts);
+    planes.iter_mut().for_each(|v| *v = *v * 2.0 - 1.0);
+    planes
+}
+
 /// Values in [0, 1] as bytes.
 pub(crate) fn grey_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
@@ -68,6 +75,20 @@ pub(crate) fn background(
         *values.select_nth_unstable_by(middle, f32::total_cmp).1
     };
     Ok((0..size).map(median).collect())
+}
+
+/// The median of the frames at `places`, byte by byte.
+pub(crate) fn median_frame(footage: &FrameStore, places: &[usize]) -> Result<Frame, SystemError> {
+    let InputFormat { width, height, colour } = footage.format();
+    let (bytes, size) = (footage.read(places)?, footage.format().frame_bytes());
+    let mut values = vec![0u8; places.len()];
+    let median = |i: usize| {
+        values.iter_mut().enumerate().for_each(|(frame, value)| *value = bytes[frame * size + i]);
+        let middle = values.len() / 2;
+        *values.select_nth_unstable(middle).1
+    };
+    let data = (0..size).map(median).collect();
+    Ok(Frame { index: 0, time_s: 0.0, width, height, colour, data })
 }
 
 /// How the model's columns and its heat lie on frames spread over `places`; `footage_kind` says what those are.
@@ -118,7 +139,7 @@ pub(crate) fn observe_runs(
     session: &mut Session<'_>,
 ) -> Result<Seen, SystemError> {
     let total = runs.iter().map(Run::len).sum::<usize>() as u64;
-    let mut seen = Seen::new(model);
+    let (mut seen, mut done) = (Seen::new(model), 0);
     let mut scored = Vec::new();
     for run in runs {
         let mut scorer = model.scorer();
@@ -128,8 +149,8 @@ pub(crate) fn observe_runs(
                 return Err(SystemError::Interrupted { step: session.log.len() as u64, checkpoint });
             }
             scorer.push(&[footage.frame(place)?], &mut scored)?;
-            scored.drain(..).for_each(|s| seen.push(&s));
-            let done = seen.frames() as u64;
+            done += 1;
+            scored.drain(..).filter(|s| !s.edge).for_each(|s| seen.push(&s));
             (session.progress)(Progress { stage: "calibrating", done, total, note: String::new() });
         }
         scorer.finish(&mut scored)?;

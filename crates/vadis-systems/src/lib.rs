@@ -9,10 +9,13 @@
 //! takes frames as they arrive and gives each frame's score once it is determined, [`Model::delay`] frames
 //! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
 
+pub mod ae3d;
+mod centre;
 mod clip_training;
 mod clips;
 mod device;
 mod error;
+mod examples;
 mod frames;
 pub mod itae_nf;
 pub mod mle;
@@ -24,6 +27,7 @@ pub mod patch_knn;
 mod patches;
 mod preset;
 mod projection;
+pub mod pseudo;
 pub mod robust_pca;
 mod session;
 mod sliding;
@@ -136,6 +140,18 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`SystemError::Shape`] if a frame is not of [`Self::input`]'s format.
     fn explain(&self, frames: &[Frame]) -> Result<Explanation, SystemError>;
+    /// Frames before and after a frame that its explanation looks at.
+    fn context(&self) -> [usize; 2] {
+        [self.delay(), 0]
+    }
+    /// Reconstruction and latent of `frames[at]`; `frames` are consecutive and reach as far around it as
+    /// [`Self::context`] says, where there are frames.
+    ///
+    /// # Errors
+    /// As [`Self::explain`].
+    fn explain_at(&self, frames: &[Frame], at: usize) -> Result<Explanation, SystemError> {
+        self.explain(frames.get(..=at).unwrap_or(frames))
+    }
 }
 
 /// What a model makes of one frame, for people.
@@ -193,6 +209,7 @@ pub struct Scene {
 
 /// Every method there is, in the order they are listed to a user.
 pub fn methods() -> &'static [&'static dyn Method] {
+    use ae3d::{Ae3d, Variant as Addition};
     use itae_nf::{Itae, Variant};
     use motion_only::{Kind, MotionOnly};
     &[
@@ -208,6 +225,12 @@ pub fn methods() -> &'static [&'static dyn Method] {
         &patch_knn::PatchKnn,
         &motion_mae::MotionMae(motion_mae::Variant::MotionMae),
         &motion_mae::MotionMae(motion_mae::Variant::Cae),
+        &Ae3d(Addition::Plain),
+        &Ae3d(Addition::Memory),
+        &Ae3d(Addition::Patch),
+        &Ae3d(Addition::Skip),
+        &Ae3d(Addition::Steal),
+        &pseudo::Pseudo,
     ]
 }
 

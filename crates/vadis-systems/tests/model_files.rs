@@ -140,6 +140,28 @@ fn a_small_file_cannot_ask_for_a_large_flow_over_frames() {
 }
 
 #[test]
+fn a_small_file_cannot_ask_for_a_large_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = small_itae("memae", folder.path());
+    assert!(parse_model(&bytes).is_ok());
+    for (key, value) in [("slots", 1 << 16), ("slots", 0), ("clip", 65), ("width", 4)] {
+        let change = |metadata: &mut BTreeMap<String, String>| {
+            let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
+            config[key] = value.into();
+            metadata.insert("config".to_owned(), config.to_string());
+        };
+        let greedy = with_config(&bytes, change, folder.path());
+        assert!(
+            matches!(
+                parse_model(&greedy).err(),
+                Some(SystemError::Model { .. } | SystemError::Setting { .. })
+            ),
+            "{key} {value}"
+        );
+    }
+}
+
+#[test]
 fn every_truncation_of_a_model_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let rival = ["size=16x16", "rank=2", "frames=40", "iterations=4"];
@@ -149,6 +171,7 @@ fn every_truncation_of_a_model_is_an_error() {
         small_itae("one-path", folder.path()),
         small_itae("itae-nf", folder.path()),
         small("nf-frames", &SMALL_FLOW, folder.path()),
+        small_itae("memae", folder.path()),
     ];
     for bytes in files {
         assert!(parse_model(&bytes).is_ok());

@@ -92,8 +92,58 @@ impl Mask {
         Self { width, height, data: vec![0; width * height] }
     }
 
+    /// The 8-connected parts of what is set, each as places in `data`, in the order of their first pixels.
+    pub fn components(&self) -> Vec<Vec<usize>> {
+        connected(self.data.iter().map(|&v| v != 0).collect(), self.width, self.height)
+    }
+
     /// How many pixels are set.
     pub fn area(&self) -> usize {
         self.data.iter().filter(|&&v| v != 0).count()
+    }
+}
+
+/// The 8-connected parts of a picture's set pixels, as places in it.
+pub(crate) fn connected(mut left: Vec<bool>, width: usize, height: usize) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    for start in 0..left.len() {
+        if !left[start] {
+            continue;
+        }
+        left[start] = false;
+        let mut pixels = vec![start];
+        let mut next = 0;
+        while let Some(&i) = pixels.get(next) {
+            next += 1;
+            let (x, y) = (i % width, i / width);
+            for v in y.saturating_sub(1)..(y + 2).min(height) {
+                for u in x.saturating_sub(1)..(x + 2).min(width) {
+                    if std::mem::take(&mut left[v * width + u]) {
+                        pixels.push(v * width + u);
+                    }
+                }
+            }
+        }
+        found.push(pixels);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corners_connect_and_gaps_do_not() {
+        #[rustfmt::skip]
+        let data = vec![
+            1, 0, 0, 0,
+            0, 1, 0, 1,
+            0, 0, 0, 1,
+            1, 0, 0, 0,
+        ];
+        let mask = Mask { width: 4, height: 4, data };
+        assert_eq!(mask.components(), [vec![0, 5], vec![7, 11], vec![12]]);
+        assert!(Mask::empty(3, 0).components().is_empty());
     }
 }

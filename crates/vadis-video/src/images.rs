@@ -76,6 +76,33 @@ pub(crate) fn probe(name: &str, paths: &[PathBuf], options: &ReadOptions) -> Res
     })
 }
 
+/// Writes a frame as a PNG file, under a temporary name first.
+///
+/// # Errors
+/// [`VideoError::Io`] if it cannot be written; [`VideoError::BadSize`] for a frame that contradicts itself.
+pub fn write_png(frame: &Frame, path: &Path) -> Result<(), VideoError> {
+    let colour = match frame.colour {
+        Colour::Grey => image::ExtendedColorType::L8,
+        Colour::Rgb => image::ExtendedColorType::Rgb8,
+    };
+    let (width, height) = (frame.width, frame.height);
+    if width == 0 || height == 0 || frame.data.len() != width * height * frame.colour.channels() {
+        return Err(VideoError::BadSize { width, height });
+    }
+    let part = path.with_extension("png.part");
+    let written = image::save_buffer_with_format(
+        &part,
+        &frame.data,
+        width as u32,
+        height as u32,
+        colour,
+        image::ImageFormat::Png,
+    );
+    let error = |source| VideoError::io(format!("write {}", path.display()), source);
+    written.map_err(|e| error(std::io::Error::other(e)))?;
+    std::fs::rename(&part, path).map_err(error)
+}
+
 /// Decodes an image to 8 bits; 16-bit samples are scaled by 255/65535 and rounded, alpha is dropped, EXIF orientation
 /// applied.
 fn read_image(path: &Path, frame: u64, colour: Colour) -> Result<Frame, VideoError> {

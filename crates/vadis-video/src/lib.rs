@@ -10,6 +10,7 @@ mod ffmpeg;
 mod frame;
 pub mod health;
 mod images;
+pub mod inpaint;
 mod reader;
 mod resize;
 mod source;
@@ -25,6 +26,7 @@ pub use ffmpeg::nut::fuzz_nut;
 pub use ffmpeg::{Tools, ffmpeg_version, version_of};
 pub use frame::{Colour, Frame, Mask};
 pub use health::{HealthConfig, HealthMonitor, Trouble};
+pub use images::write_png;
 pub use reader::{FrameFormat, FrameReader, ReadOptions, VideoInfo, probe};
 pub use resize::resize;
 pub use source::{

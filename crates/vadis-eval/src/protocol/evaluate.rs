@@ -55,6 +55,10 @@ impl EvalOptions {
                 let (paper, causal) = (ScoreProtocol::itae_paper(), ScoreProtocol::itae_causal());
                 Self { paper, causal, ..options }
             }
+            "ae3d" | "memae" | "lntra-patch" | "lntra-skip" | "steal" | "pseudo" => {
+                let (paper, causal) = (ScoreProtocol::ae3d_paper(), ScoreProtocol::ae3d_causal());
+                Self { paper, causal, ..options }
+            }
             _ => options,
         }
     }

@@ -68,6 +68,18 @@ impl ScoreProtocol {
         Self { name: "causal".to_owned(), column: "causal".to_owned(), ..Self::raw() }
     }
 
+    /// `ae3d` and all that come from it after their papers: scaled to [0, 1] over each video, and frames in the middle of
+    /// no window dropped (labels [8 : len − 7]).
+    pub fn ae3d_paper() -> Self {
+        let normalisation = Normalisation::PerVideo;
+        Self { name: "paper".to_owned(), normalisation, edges: Edges::Drop, ..Self::raw() }
+    }
+
+    /// What a live camera can have of `ae3d`: the causal column as it is, every frame counted.
+    pub fn ae3d_causal() -> Self {
+        Self { name: "causal".to_owned(), column: "causal".to_owned(), ..Self::raw() }
+    }
+
     /// The `score` column as it is, for scores of which nothing is known.
     pub fn raw() -> Self {
         Self {

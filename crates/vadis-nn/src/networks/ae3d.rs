@@ -49,6 +49,22 @@ impl Ae3dConfig {
         })
     }
 
+    /// Values of its state: parameters and running statistics.
+    ///
+    /// # Errors
+    /// As [`Ae3dConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        check_width(self.width)?;
+        let (encoder, decoder) = self.plans().map_err(does_not_fit)?;
+        let values = |plan: &Plan| plan.parameter_count() + plan.buffer_count() + plan.buffers().len() / 2;
+        Ok(values(&encoder) + values(&decoder))
+    }
+
+    /// Channels of a latent.
+    pub(super) fn features(&self) -> usize {
+        scaled(256, self.width)
+    }
+
     fn plans(&self) -> Result<(Plan, Plan), PlanError> {
         let [a, b, c] = [96, 128, 256].map(|channels| scaled(channels, self.width));
         let [t, h, w] = self.size;

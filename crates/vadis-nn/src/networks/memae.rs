@@ -35,6 +35,14 @@ impl MemAeConfig {
         Self { network, slots: 2000, shrink: 0.0025, entropy_weight: 2e-4 }
     }
 
+    /// Values of its state: parameters and running statistics.
+    ///
+    /// # Errors
+    /// As [`MemAeConfig::init`].
+    pub fn value_count(&self) -> Result<usize, NnError> {
+        Ok(self.network.value_count()?.saturating_add(self.slots.saturating_mul(self.network.features())))
+    }
+
     /// An untrained network.
     ///
     /// # Errors

@@ -17,10 +17,9 @@ use vadis_nn::{NnError, tensor_values};
 use super::Variant;
 use super::flow::{Eyes, FlowConfig, PARTS, load, take_state};
 use super::maps::{DYNAMIC, Maps, STATIC, Scales};
-use super::score::to_planes;
 use crate::clip_training::{ClipLearner, Terms, put_moments, take_moments};
-use crate::clips::read_clips;
-use crate::{FrameStore, InputFormat, SystemError};
+use crate::examples::{ClipSource, Examples};
+use crate::{InputFormat, SystemError};
 
 /// Clips over which the maps are standardised and ActNorm is initialised.
 const FIRST_CLIPS: usize = 32;
@@ -34,8 +33,6 @@ const MOMENTS: [[&str; 2]; 2] =
 pub(super) struct FlowLearner {
     config: FlowConfig,
     format: InputFormat,
-    length: usize,
-    counts: Vec<f32>,
     pub(super) autoencoder: Network,
     eyes: Eyes,
     pub(super) scales: Scales,
@@ -50,9 +47,7 @@ impl FlowLearner {
     /// Untrained flows over the features of `autoencoder`, which must not have autodiff.
     pub(super) fn new(
         config: &FlowConfig,
-        length: usize,
         format: InputFormat,
-        counts: Vec<f32>,
         autoencoder: Network,
         (seed, device): (u64, &Device),
     ) -> Result<Self, SystemError> {
@@ -61,8 +56,6 @@ impl FlowLearner {
         Ok(Self {
             config: config.clone(),
             format,
-            length,
-            counts,
             eyes: Eyes::new(&autoencoder, format)?,
             autoencoder,
             scales: Scales::of(&[], 1),
@@ -75,11 +68,10 @@ impl FlowLearner {
     }
 
     /// Standardises the maps and initialises ActNorm on clips spread over those that begin at `starts`.
-    pub(super) fn prepare(&mut self, footage: &FrameStore, starts: &[usize]) -> Result<(), SystemError> {
+    pub(super) fn prepare(&mut self, source: &impl ClipSource, starts: &[usize]) -> Result<(), SystemError> {
         let mut seen = Vec::new();
         for start in crate::frames::spread(starts, FIRST_CLIPS) {
-            let clip = read_clips(footage, &[start], self.length, |frame| self.planes(frame))?;
-            seen.push(self.look_at(&clip)?);
+            seen.push(self.look_at(&source.clip(start)?)?);
         }
         let plane = self.eyes.plane();
         self.scales = Scales::of(&seen, plane);
@@ -137,12 +129,8 @@ impl ClipLearner for FlowLearner {
         Variant::WithFlows.key()
     }
 
-    fn planes(&self, frame: &[u8]) -> Vec<f32> {
-        to_planes(frame, self.format, &self.counts)
-    }
-
-    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError> {
-        let maps = self.maps(&clips, batch)?;
+    fn step(&mut self, examples: Examples, rate: f64) -> Result<Terms, SystemError> {
+        let maps = self.maps(&examples.input, examples.batch)?;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::MAX - self.moments[0].steps);
         let device = self.device.clone().autodiff();

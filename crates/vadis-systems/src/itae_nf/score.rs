@@ -17,7 +17,7 @@ use super::flow::{Flows, Unlikely};
 use super::maps::SHRINK;
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
-use crate::frames::to_unit;
+use crate::frames::to_planes;
 use crate::model_file::{input_format, network_weights, parse};
 use crate::patches::{Patches, box_blur, cells};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
@@ -48,13 +48,6 @@ const PATCHES: usize = 3;
 const COUNTS: &str = "reference.counts";
 /// Largest side and clip of a model file.
 const MOST: usize = 4096;
-
-/// A frame's bytes as `[channels, height, width]` in [−1, 1]; ignored pixels are 0.
-pub(super) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
-    let mut planes = to_unit(bytes, format, counts);
-    planes.iter_mut().for_each(|v| *v = *v * 2.0 - 1.0);
-    planes
-}
 
 /// The network packed for scoring: alone, or giving the features too that its flows look at.
 #[derive(Debug)]

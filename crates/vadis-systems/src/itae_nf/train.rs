@@ -14,13 +14,14 @@ use vadis_nn::{NnError, tensor_values};
 
 use super::flow::Flows;
 use super::flow_train::FlowLearner;
-use super::score::{ItaeModel, to_planes};
+use super::score::ItaeModel;
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clip_training::{
     ClipLearner, Course, Terms, goes_on_with, put_moments, take_moments, train_on_clips,
 };
 use crate::clips::{Parts, clip_starts};
-use crate::frames::{calibration_runs, counts_of, observe_runs};
+use crate::examples::{Examples, PlainClips};
+use crate::frames::{calibration_runs, counts_of, observe_runs, to_planes};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
@@ -98,8 +99,10 @@ fn autoencoder(
     counts: &[f32],
     session: &mut Session<'_>,
 ) -> Result<Network, SystemError> {
-    let mut learner = AutoencoderLearner::new(variant, config, footage.format(), counts.to_vec(), session)?;
-    train_on_clips(&mut learner, course, footage, parts, session)?;
+    let mut learner = AutoencoderLearner::new(variant, config, footage.format(), session)?;
+    let planes = |frame: &[u8]| to_planes(frame, footage.format(), counts);
+    let source = PlainClips { footage, length: config.clip, planes };
+    train_on_clips(&mut learner, &source, course, parts, session)?;
     Ok(learner.network)
 }
 
@@ -134,11 +137,13 @@ fn with_flows(
         network.valid()
     };
     let from = (session.seed, &session.device);
-    let mut learner = FlowLearner::new(flow, config.clip, format, counts.to_vec(), network, from)?;
+    let mut learner = FlowLearner::new(flow, format, network, from)?;
+    let planes = |frame: &[u8]| to_planes(frame, format, counts);
+    let source = PlainClips { footage, length: config.clip, planes };
     if !taken_up {
-        learner.prepare(footage, &clip_starts(&parts.train, config.clip, config.train_stride))?;
+        learner.prepare(&source, &clip_starts(&parts.train, config.clip, config.train_stride))?;
     }
-    train_on_clips(&mut learner, &course, footage, parts, session)?;
+    train_on_clips(&mut learner, &source, &course, parts, session)?;
     let FlowLearner { autoencoder, scales, flows, .. } = learner;
     let flows = Flows::new(flow.clone(), &autoencoder, &flows, scales, format)?;
     Ok((autoencoder, flows))
@@ -149,7 +154,6 @@ struct AutoencoderLearner {
     variant: Variant,
     format: InputFormat,
     clip: usize,
-    counts: Vec<f32>,
     loss: FrameLoss,
     network: Network,
     moments: OptimiserState,
@@ -161,7 +165,6 @@ impl AutoencoderLearner {
         variant: Variant,
         config: &ItaeConfig,
         format: InputFormat,
-        counts: Vec<f32>,
         session: &Session<'_>,
     ) -> Result<Self, SystemError> {
         let ItaeConfig { squared, ms_ssim, gradient, .. } = *config;
@@ -172,7 +175,6 @@ impl AutoencoderLearner {
             variant,
             format,
             clip: config.clip,
-            counts,
             loss: FrameLoss { squared, ms_ssim, gradient, range: RANGE },
             moments: Adam::state(network.network.plan().parameter_count()),
             network,
@@ -192,12 +194,8 @@ impl ClipLearner for AutoencoderLearner {
         self.variant.key()
     }
 
-    fn planes(&self, frame: &[u8]) -> Vec<f32> {
-        to_planes(frame, self.format, &self.counts)
-    }
-
-    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError> {
-        let x = self.tensor(clips, batch, &self.device.clone().autodiff());
+    fn step(&mut self, examples: Examples, rate: f64) -> Result<Terms, SystemError> {
+        let x = self.tensor(examples.input, examples.batch, &self.device.clone().autodiff());
         let terms = self.loss.forward(self.network.forward(x.clone()), x)?;
         let loss = f64::from(tensor_values(terms.loss.clone().detach())?[0]);
         if loss.is_finite() {

@@ -321,6 +321,7 @@ impl Model for MotionMaeModel {
         Ok(Explanation {
             reconstruction: Some(Frame { data: grey_bytes(&seen.rebuilt), ..last.clone() }),
             latent,
+            unlikely: None,
         })
     }
 }

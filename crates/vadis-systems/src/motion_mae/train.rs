@@ -18,6 +18,7 @@ use super::score::{MotionMaeModel, Predictor};
 use super::{CLIP, MotionMaeConfig, Variant};
 use crate::clip_training::{ClipLearner, Course, Terms, put_moments, take_moments, train_on_clips};
 use crate::clips::Parts;
+use crate::examples::{Examples, PlainClips};
 use crate::frames::{calibration_runs, counts_of, observe_runs, to_unit};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
@@ -54,7 +55,9 @@ pub(super) fn train(
         earlier: Vec::new(),
     };
     let mut learner = Learner::new(variant, config, format, counts.clone(), session)?;
-    train_on_clips(&mut learner, &course, footage, &parts, session)?;
+    let planes = |frame: &[u8]| to_unit(frame, format, &counts);
+    let source = PlainClips { footage, length: CLIP, planes };
+    train_on_clips(&mut learner, &source, &course, &parts, session)?;
     let network = learner.network.valid();
     let mut model = MotionMaeModel::new(variant, config.clone(), format, &network, counts)?;
     let (runs, kind) = calibration_runs(&parts, CLIP, config.calibration_frames, session);
@@ -168,11 +171,8 @@ impl ClipLearner for Learner {
         self.variant.key()
     }
 
-    fn planes(&self, frame: &[u8]) -> Vec<f32> {
-        to_unit(frame, self.format, &self.counts)
-    }
-
-    fn step(&mut self, clips: Vec<f32>, batch: usize, rate: f64) -> Result<Terms, SystemError> {
+    fn step(&mut self, examples: Examples, rate: f64) -> Result<Terms, SystemError> {
+        let Examples { batch, input: clips, .. } = examples;
         let device = self.device.clone().autodiff();
         let lessons: Vec<Lesson> = clips
             .par_chunks_exact(clips.len() / batch)

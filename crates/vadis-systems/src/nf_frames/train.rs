@@ -14,6 +14,7 @@ use super::score::{NfFramesModel, Scales};
 use super::{KEY, NfFramesConfig};
 use crate::clip_training::{ClipLearner, Course, Terms, put_moments, take_moments, train_on_clips};
 use crate::clips::Parts;
+use crate::examples::{Examples, PlainClips};
 use crate::frames::{calibrate, counts_of, spread};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
@@ -51,7 +52,10 @@ pub(super) fn train(
         identity: format!("{KEY} {}", identity(config, footage, session)?),
         earlier: Vec::new(),
     };
-    train_on_clips(&mut learner, &course, footage, &parts, session)?;
+    let (format, counts, scales) = (learner.format, learner.counts.clone(), learner.scales.clone());
+    let planes = |frame: &[u8]| scales.planes(frame, format, &counts);
+    let source = PlainClips { footage, length: 1, planes };
+    train_on_clips(&mut learner, &source, &course, &parts, session)?;
     let FrameLearner { format, counts, scales, flow, .. } = learner;
     let mut model = NfFramesModel::new(config.clone(), format, &flow.valid(), scales, counts)?;
     model.learn_usual(&first)?;
@@ -89,7 +93,8 @@ impl FrameLearner {
         let moments = Adam::state(flow.weight.val().dims()[0]);
         let mut learner = Self { format, counts, scales, flow, moments, seed: session.seed, device };
         let frames = first.chunks_exact(format.frame_bytes());
-        let values: Vec<f32> = frames.flat_map(|frame| learner.planes(frame)).collect();
+        let values: Vec<f32> =
+            frames.flat_map(|frame| learner.scales.planes(frame, format, &learner.counts)).collect();
         let x = learner.tensor(learner.noisy(values, &mut rng), &learner.device.clone().autodiff());
         learner.flow = learner.flow.initialise(x)?;
         Ok(learner)
@@ -118,14 +123,10 @@ impl ClipLearner for FrameLearner {
         KEY
     }
 
-    fn planes(&self, frame: &[u8]) -> Vec<f32> {
-        self.scales.planes(frame, self.format, &self.counts)
-    }
-
-    fn step(&mut self, clips: Vec<f32>, _batch: usize, rate: f64) -> Result<Terms, SystemError> {
+    fn step(&mut self, examples: Examples, rate: f64) -> Result<Terms, SystemError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::MAX - self.moments.steps);
-        let x = self.tensor(self.noisy(clips, &mut rng), &self.device.clone().autodiff());
+        let x = self.tensor(self.noisy(examples.input, &mut rng), &self.device.clone().autodiff());
         let loss = self.flow.nll(x).mean();
         let value = f64::from(tensor_values(loss.clone().detach())?[0]);
         if value.is_finite() {

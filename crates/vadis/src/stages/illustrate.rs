@@ -81,7 +81,8 @@ fn explain(
     let input = model.input();
     let format = FrameFormat { size: Some((input.width, input.height)), colour: input.colour };
     let total: u64 = scored.iter().map(|s| s.frames).sum();
-    let window = model.delay() as u64 + 1;
+    let [before, after] = model.context().map(|frames| frames as u64);
+    let window = before + 1 + after;
     let every = total.div_ceil((MAP_FRAMES / window).max(1)).max(1);
     let mut explained = BTreeMap::new();
     for (opened, scored) in sources.iter().zip(scored) {
@@ -95,13 +96,13 @@ fn explain(
         wanted.sort_unstable();
         wanted.dedup();
         let windows: BTreeSet<u64> =
-            wanted.iter().flat_map(|&last| (last + 1).saturating_sub(window)..=last).collect();
-        let windows: Vec<u64> = windows.into_iter().collect();
+            wanted.iter().flat_map(|&frame| frame.saturating_sub(before)..=frame + after).collect();
+        let windows: Vec<u64> = windows.into_iter().filter(|&frame| frame < scored.frames).collect();
         match grab_frames(&opened.source, &format, &surroundings.read, &windows) {
             Ok(frames) => {
-                for last in wanted {
-                    let Some(frames) = window_of(&frames, last, window) else { continue };
-                    explained.insert((name.clone(), last), model.explain(frames)?);
+                for frame in wanted {
+                    let Some((frames, at)) = window_of(&frames, frame, [before, after]) else { continue };
+                    explained.insert((name.clone(), frame), model.explain_at(frames, at)?);
                 }
             }
             Err(error) => notes.push(format!("no reconstructions of {name}: {error}")),
@@ -110,11 +111,12 @@ fn explain(
     Ok(explained)
 }
 
-/// The frames up to `last`, as many as a window has; `frames` are in order.
-fn window_of(frames: &[Frame], last: u64, window: u64) -> Option<&[Frame]> {
-    let end = frames.binary_search_by_key(&last, |frame| frame.index).ok()?;
-    let start = frames.partition_point(|frame| frame.index + window <= last);
-    Some(&frames[start..=end])
+/// The frames around `wanted`, as far as a window reaches, and its place among them; `frames` are in order.
+fn window_of(frames: &[Frame], wanted: u64, [before, after]: [u64; 2]) -> Option<(&[Frame], usize)> {
+    let at = frames.binary_search_by_key(&wanted, |frame| frame.index).ok()?;
+    let start = frames.partition_point(|frame| frame.index + before < wanted);
+    let end = frames.partition_point(|frame| frame.index <= wanted + after);
+    Some((&frames[start..end], at - start))
 }
 
 /// Every explained frame on a two-dimensional map, with the group of the event it lies in.

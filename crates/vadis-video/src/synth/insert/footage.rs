@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::cutout::Cutout;
+use crate::frame::connected;
 use crate::{Frame, Mask};
 
 /// Frames from which the background is taken.
@@ -232,29 +233,7 @@ fn majority(set: &[bool], width: usize, height: usize) -> Vec<bool> {
 
 /// 8-connected components with their bounding boxes, each enlarged by the margin.
 fn components(set: &[bool], width: usize, height: usize) -> Vec<Blob> {
-    let mut left = set.to_vec();
-    let mut found = Vec::new();
-    for start in 0..left.len() {
-        if !left[start] {
-            continue;
-        }
-        left[start] = false;
-        let mut pixels = vec![start];
-        let mut next = 0;
-        while let Some(&i) = pixels.get(next) {
-            next += 1;
-            let (x, y) = (i % width, i / width);
-            for v in y.saturating_sub(1)..(y + 2).min(height) {
-                for u in x.saturating_sub(1)..(x + 2).min(width) {
-                    if std::mem::take(&mut left[v * width + u]) {
-                        pixels.push(v * width + u);
-                    }
-                }
-            }
-        }
-        found.push(blob(&pixels, width, height));
-    }
-    found
+    connected(set.to_vec(), width, height).iter().map(|pixels| blob(pixels, width, height)).collect()
 }
 
 fn blob(pixels: &[usize], width: usize, height: usize) -> Blob {

@@ -10,7 +10,7 @@ use super::super::eval::Case;
 /// The system of flows.
 const SYSTEM: &str = "itae-nf";
 /// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 20] = [
+const PARTS: [(&str, &str, &str); 32] = [
     (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
     (SYSTEM, "with_static", "itae-nf: + static flow"),
     (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
@@ -31,6 +31,18 @@ const PARTS: [(&str, &str, &str); 20] = [
     ("motion-mae", "patch_motion", "motion-mae: worst patch of motion alone"),
     ("cae", "reconstruction", "cae: frame"),
     ("cae", "patch_reconstruction", "cae: worst patch"),
+    ("ae3d", "reconstruction", "ae3d: whole frame"),
+    ("ae3d", "worst_patch", "ae3d: worst patch"),
+    ("memae", "reconstruction", "memae: whole clip or frame"),
+    ("memae", "worst_patch", "memae: worst patch"),
+    ("lntra-patch", "reconstruction", "lntra-patch: whole frame"),
+    ("lntra-patch", "worst_patch", "lntra-patch: worst patch"),
+    ("lntra-skip", "reconstruction", "lntra-skip: whole frame"),
+    ("lntra-skip", "worst_patch", "lntra-skip: worst patch"),
+    ("steal", "reconstruction", "steal: whole frame"),
+    ("steal", "worst_patch", "steal: worst patch"),
+    ("pseudo", "appearance", "pseudo: appearance alone"),
+    ("pseudo", "motion", "pseudo: motion alone"),
 ];
 /// λ_L of paper 003, Section 4.2, which it chose by test labels.
 const LAMBDAS: [(&str, f64); 3] = [("ped2", 0.3), ("avenue", 0.1), ("shanghaitech", 0.7)];
