@@ -300,6 +300,9 @@ pub struct RunInfo {
     pub started: String,
     /// Wall seconds of each stage by name (`train`, `score`, `report` …), in order.
     pub seconds: Vec<(String, f64)>,
+    /// Of the seconds of `score`, those of each part: the networks of the model, decoding (which runs alongside).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scoring: Vec<(String, f64)>,
     /// Peak resident memory in MiB, where the system tells.
     pub peak_mib: Option<f64>,
     /// What was read.

@@ -181,6 +181,7 @@ fn json_files_round_trip_and_keep_every_bit() {
         machine: Machine::default(),
         started: "2026-11-21T00:00:00Z".into(),
         seconds: vec![("train".into(), 1.5)],
+        scoring: vec![("network".to_owned(), 30.5)],
         peak_mib: None,
         sources: vec![SourceInfo { error: Some("cut".into()), ..SourceInfo::default() }],
         decision: None,

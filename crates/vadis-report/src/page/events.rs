@@ -199,13 +199,13 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(caption, alt, &html! {
             image id=(self.id) href=(uri) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
         })
     }
 
-    pub(super) fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(
             caption,
             alt,
@@ -216,7 +216,21 @@ impl Picture {
         )
     }
 
-    pub(super) fn plain(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    /// The frame and the heat over it.
+    pub(super) fn under_heat(&self, frame: &str, heat: Option<&str>, caption: &str, alt: &str) -> Markup {
+        self.tile(
+            caption,
+            alt,
+            &html! {
+                image href=(frame) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
+                @if let Some(heat) = heat {
+                    image.heat href=(heat) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
+                }
+            },
+        )
+    }
+
+    fn plain(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(
             caption,
             alt,

@@ -18,22 +18,19 @@ pub(crate) fn section(run: &Run, shown: &[Shown]) -> Option<Markup> {
         h2 { "Where it errs most" }
         p.lead { "By the score as events are made of it, frames of one video at least three seconds apart. Look here first: a label may be wrong, or the system blind." }
         h3 { "Labelled normal, and scored highest" }
-        div.media { @for one in of(Error::FalsePositive) { (tiles(run, one)) } }
+        div.media { @for one in of(Error::FalsePositive) { (tile(run, one)) } }
         h3 { "Labelled abnormal, and scored lowest" }
-        div.media { @for one in of(Error::FalseNegative) { (tiles(run, one)) } }
+        div.media { @for one in of(Error::FalseNegative) { (tile(run, one)) } }
     })
 }
 
 /// The frame under its heat, which says what the system looked at.
-fn tiles(run: &Run, Shown { mistake, frame, heat }: &Shown) -> Markup {
+fn tile(run: &Run, Shown { mistake, frame, heat }: &Shown) -> Markup {
     let (width, height) = run.source(&mistake.video).map_or((16, 9), |s| (s.width.max(1), s.height.max(1)));
     let class = if mistake.error == Error::FalsePositive { "normal" } else { "abnormal" };
     let view = Picture { id: format!("{class}-{}", mistake.rank), width, height };
     let at = clock(mistake.time_s);
     let caption = format!("{}, {at}, score {}", mistake.video, number(mistake.score));
     let alt = format!("Labelled {class}: {caption}");
-    html! {
-        (view.frame(frame, &caption, &alt))
-        @if let Some(heat) = heat { (view.heat(heat, "where", &format!("Heat map over it: {alt}"))) }
-    }
+    view.under_heat(frame, heat.as_deref(), &caption, &alt)
 }

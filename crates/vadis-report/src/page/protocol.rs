@@ -19,6 +19,7 @@ pub(crate) fn section(run: &Run) -> Option<Markup> {
             }
             (entry("Made by", &html! { "vadis " (info.version) ", started " time { (info.started) } }))
             (entry("Machine", &machine(run)))
+            @if !info.scoring.is_empty() { (entry("Scoring took", &html! { (spent(&info.scoring)) })) }
         }
         (sources(run))
         details {
@@ -79,14 +80,19 @@ fn smoothing(name: &str) -> String {
     }
 }
 
+/// `train 2 min, score 10 s`.
+fn spent(seconds: &[(String, f64)]) -> String {
+    let parts: Vec<String> = seconds.iter().map(|(name, s)| format!("{name} {}", duration(*s))).collect();
+    parts.join(", ")
+}
+
 fn machine(run: &Run) -> Markup {
     let info = &run.info;
-    let stages: Vec<String> =
-        info.seconds.iter().map(|(name, s)| format!("{name} {}", duration(*s))).collect();
+    let stages = spent(&info.seconds);
     html! {
         (info.machine.cpu) ", " (info.machine.threads) " threads, device " (info.machine.device) ", " (info.machine.os)
         @if let Some(mib) = info.peak_mib { "; at most " (count(mib.max(0.0) as u64)) " MiB" }
-        @if !stages.is_empty() { "; " (stages.join(", ")) }
+        @if !stages.is_empty() { "; " (stages) }
     }
 }
 

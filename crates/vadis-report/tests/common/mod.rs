@@ -281,6 +281,7 @@ impl FakeRun {
             seconds: [("train", 214.0), ("score", 38.5), ("report", 4.2)]
                 .map(|(n, s)| (n.to_owned(), s))
                 .to_vec(),
+            scoring: vec![("network".to_owned(), 3.5), ("decoding, alongside".to_owned(), 1.25)],
             peak_mib: Some(612.4),
             sources: sources.collect(),
             decision: Some(Decision {

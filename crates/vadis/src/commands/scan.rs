@@ -138,6 +138,7 @@ pub(super) fn complete(
         machine: machine::describe("cpu"),
         started: header.started,
         seconds: header.seconds,
+        scoring: scored.parts,
         peak_mib: machine::peak_mib(),
         sources: scored.sources,
         decision: Some(decided.decision),
@@ -145,7 +146,6 @@ pub(super) fn complete(
         notes: header.notes,
     };
     run.seconds.push(("score".to_owned(), scored.seconds));
-    run.seconds.extend(scored.parts);
     run.notes.extend(scored.notes.into_iter().chain(more));
     // A file that is broken is found so by every stage that reads it.
     let mut told = BTreeSet::new();

@@ -107,9 +107,8 @@ pub fn score(
 /// Seconds of each of the model's parts since `before`, and of decoding.
 fn parts(before: &[(&str, f64)], after: &[(&str, f64)], decoding: Duration) -> Vec<(String, f64)> {
     let spent_before = |name: &str| before.iter().find(|(n, _)| *n == name).map_or(0.0, |(_, s)| *s);
-    let of_model =
-        after.iter().map(|(name, seconds)| (format!("score: {name}"), seconds - spent_before(name)));
-    of_model.chain([("score: decoding, alongside".to_owned(), decoding.as_secs_f64())]).collect()
+    let of_model = after.iter().map(|(name, seconds)| ((*name).to_owned(), seconds - spent_before(name)));
+    of_model.chain([("decoding, alongside".to_owned(), decoding.as_secs_f64())]).collect()
 }
 
 /// The files being written.
