@@ -237,7 +237,8 @@ mod tests {
             for channel in 0..c {
                 let mut sum = f64::from(bias[channel]);
                 for (ky, kx) in (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx))) {
-                    let (iy, ix) = ((oy * s + ky).wrapping_sub(before[0]), (ox * s + kx).wrapping_sub(before[1]));
+                    let (iy, ix) =
+                        ((oy * s + ky).wrapping_sub(before[0]), (ox * s + kx).wrapping_sub(before[1]));
                     if iy < h && ix < w {
                         let weight = weight[(channel * k + ky) * k + kx];
                         sum += f64::from(x[(iy * w + ix) * c + channel]) * f64::from(weight);

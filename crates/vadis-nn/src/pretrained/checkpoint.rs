@@ -41,7 +41,8 @@ impl Checkpoint {
         file.read_exact(&mut length).map_err(io)?;
         let length = u64::from_le_bytes(length);
         if length > MAX_HEADER.min(size - 8) {
-            let reason = format!("a list of tensors of {length} bytes in a file of {size}: no `safetensors` file");
+            let reason =
+                format!("a list of tensors of {length} bytes in a file of {size}: no `safetensors` file");
             return Err(bad(reason));
         }
         let mut header = vec![0; length as usize];
@@ -50,7 +51,9 @@ impl Checkpoint {
         let end = tensors.tensors().values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
         let held = size - 8 - length;
         if end != held {
-            return Err(bad(format!("{held} bytes of tensors where there should be {end}: truncated or damaged")));
+            return Err(bad(format!(
+                "{held} bytes of tensors where there should be {end}: truncated or damaged"
+            )));
         }
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), start: 8 + length, tensors })
     }
@@ -78,11 +81,14 @@ impl Checkpoint {
     /// be read.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, NnError> {
         let refuse = |reason| NnError::Weights { name: name.to_owned(), reason };
-        let info = self.tensors.info(name).ok_or_else(|| {
-            refuse(format!("missing in {}", self.path.display()))
-        })?;
+        let info =
+            self.tensors.info(name).ok_or_else(|| refuse(format!("missing in {}", self.path.display())))?;
         if significant(&info.shape) != significant(shape) {
-            return Err(refuse(format!("expected {shape:?}, got {:?} in {}", info.shape, self.path.display())));
+            return Err(refuse(format!(
+                "expected {shape:?}, got {:?} in {}",
+                info.shape,
+                self.path.display()
+            )));
         }
         let decode = decoder(info.dtype).ok_or_else(|| refuse(format!("{:?} are no floats", info.dtype)))?;
         let (first, end) = info.data_offsets;
@@ -109,7 +115,9 @@ fn significant(shape: &[usize]) -> &[usize] {
 fn decoder(dtype: Dtype) -> Option<fn(&[u8]) -> Vec<f32>> {
     match dtype {
         Dtype::F32 => Some(|bytes| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        Dtype::F16 => Some(|bytes| bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()),
+        Dtype::F16 => {
+            Some(|bytes| bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect())
+        }
         Dtype::BF16 => {
             Some(|bytes| bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect())
         }
@@ -154,7 +162,9 @@ mod tests {
         for name in ["single", "half", "brain"] {
             assert_eq!(checkpoint.tensor(name, &[2, 3]).unwrap(), [0.5, -2.0, 3.25, 0.0, 1.0, -1.0]);
         }
-        assert!(checkpoint.contains("half") && !checkpoint.contains("hal") && checkpoint.contains_under("hal"));
+        assert!(
+            checkpoint.contains("half") && !checkpoint.contains("hal") && checkpoint.contains_under("hal")
+        );
     }
 
     #[test]

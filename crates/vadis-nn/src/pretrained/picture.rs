@@ -26,7 +26,12 @@ impl<'a> Picture<'a> {
     pub fn new(data: &'a [u8], [height, width]: [usize; 2], channels: usize) -> Result<Self, NnError> {
         for (axis, side) in [height, width].into_iter().enumerate() {
             if !(1..=MAX_SIDE).contains(&side) {
-                return Err(NnError::Shape { what: "a frame", axis, expected: side.clamp(1, MAX_SIDE), got: side });
+                return Err(NnError::Shape {
+                    what: "a frame",
+                    axis,
+                    expected: side.clamp(1, MAX_SIDE),
+                    got: side,
+                });
             }
         }
         if channels != 1 && channels != 3 {
@@ -41,7 +46,11 @@ impl<'a> Picture<'a> {
 
     /// The whole frame at another size and in RGB, `[height][width][3]` in 0..=255: filtered as Pillow and PyTorch's
     /// `antialias=True` do, so that a smaller picture has no aliases. Rounds nothing.
-    pub(crate) fn resized(&self, [height, width]: [usize; 2], filter: FilterType) -> Result<Vec<f32>, NnError> {
+    pub(crate) fn resized(
+        &self,
+        [height, width]: [usize; 2],
+        filter: FilterType,
+    ) -> Result<Vec<f32>, NnError> {
         let pixels: Vec<F32x3> = match self.channels {
             1 => self.data.iter().map(|&v| F32x3::new([f32::from(v); 3])).collect(),
             _ => self.data.as_chunks().0.iter().map(|rgb: &[u8; 3]| F32x3::new(rgb.map(f32::from))).collect(),
@@ -63,8 +72,13 @@ mod tests {
     #[test]
     fn a_frame_that_is_none_is_an_error() {
         assert!(Picture::new(&[0; 12], [2, 2], 3).is_ok());
-        for (len, size, channels) in [(11, [2, 2], 3), (8, [2, 2], 2), (0, [0, 2], 3), (20_000, [1, 20_000], 1)] {
-            assert!(matches!(Picture::new(&vec![0; len], size, channels), Err(NnError::Shape { .. })), "{size:?}");
+        for (len, size, channels) in
+            [(11, [2, 2], 3), (8, [2, 2], 2), (0, [0, 2], 3), (20_000, [1, 20_000], 1)]
+        {
+            assert!(
+                matches!(Picture::new(&vec![0; len], size, channels), Err(NnError::Shape { .. })),
+                "{size:?}"
+            );
         }
     }
 

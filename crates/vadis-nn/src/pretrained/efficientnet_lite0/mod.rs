@@ -53,7 +53,8 @@ impl EfficientNetLite {
     /// As [`EfficientNetLite::lite0`].
     pub fn load(config: &EfficientNetLiteConfig, weights: &Checkpoint) -> Result<Self, NnError> {
         let epsilon = config.epsilon;
-        let [weight, bias] = folded(weights, ["_conv_stem", "_bn0"], &[config.stem, 3, STEM[0], STEM[0]], epsilon)?;
+        let [weight, bias] =
+            folded(weights, ["_conv_stem", "_bn0"], &[config.stem, 3, STEM[0], STEM[0]], epsilon)?;
         let stem = Pointwise::new(&channels_last(&weight, 3), bias, true);
         let mut blocks = Vec::new();
         let mut input = config.stem;
@@ -121,7 +122,9 @@ fn stem_patches(x: &[f32], size: [usize; 2]) -> (Vec<f32>, [usize; 2]) {
         let (row, column) = (position / output[1] * stride, position % output[1] * stride);
         for (tap, to) in patch.as_chunks_mut::<3>().0.iter_mut().enumerate() {
             let place = [row + tap / kernel, column + tap % kernel];
-            let [Some(y), Some(x_)] = [0, 1].map(|axis| place[axis].checked_sub(before[axis])) else { continue };
+            let [Some(y), Some(x_)] = [0, 1].map(|axis| place[axis].checked_sub(before[axis])) else {
+                continue;
+            };
             if y < size[0] && x_ < size[1] {
                 to.copy_from_slice(&x[(y * size[1] + x_) * 3..][..3]);
             }
