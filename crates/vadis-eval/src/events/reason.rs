@@ -41,13 +41,21 @@ fn degree(deviations: f64) -> &'static str {
 fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
     let mostly = place.as_ref().map_or_else(String::new, |place| format!(", most of all {place}"));
     match (indicator, place) {
-        ("local_pcc" | "patch_error" | "standardised_error" | "patch_residual", Some(place)) => {
+        (
+            "local_pcc" | "patch_error" | "standardised_error" | "patch_residual" | "patch_reconstruction",
+            Some(place),
+        ) => {
             format!("{place}, {degree} unlike what this camera usually shows there")
         }
         ("foreground_pcc", _) => {
             format!("what stands before the background is {degree} unlike what is usual here{mostly}")
         }
-        ("flow" | "motion" | "frame_diff", _) => {
+        (
+            "flow" | "patch_flow" | "motion" | "patch_motion" | "frame_diff" | "difference"
+            | "patch_difference" | "foreground" | "patch_foreground" | "distance" | "patch_distance"
+            | "patch_gradient",
+            _,
+        ) => {
             format!("the movement is {degree} unlike what is usual here{mostly}")
         }
         _ => format!("the whole picture is {degree} unlike the usual{mostly}"),

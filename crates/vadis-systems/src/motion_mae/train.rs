@@ -23,13 +23,15 @@ use crate::frames::{calibration_runs, counts_of, observe_runs, to_unit};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
+/// Least frames of footage.
+const MIN_FRAMES: usize = 8;
 /// The optimiser's state in a checkpoint, encoder and decoder.
 const MOMENTS: [[&str; 2]; 2] =
     [["adam.encoder.first", "adam.encoder.second"], ["adam.decoder.first", "adam.decoder.second"]];
 /// Before the names of the best network's weights in a checkpoint.
 const BEST: &str = "best.";
 /// Held-out clips of an early look: a frame is cheap.
-const LOOK_CLIPS: usize = 32;
+const LOOK_CLIPS: usize = 16;
 
 /// Trains on `footage` as the session says.
 pub(super) fn train(
@@ -38,6 +40,10 @@ pub(super) fn train(
     footage: &FrameStore,
     session: &mut Session<'_>,
 ) -> Result<MotionMaeModel, SystemError> {
+    if footage.len() < MIN_FRAMES {
+        let (got, needed) = (footage.len(), MIN_FRAMES);
+        return Err(SystemError::TooFewFrames { got, needed, system: variant.key() });
+    }
     let parts = Parts::of(footage.frames(), config.holdout, CLIP);
     let format = footage.format();
     let counts = counts_of(format, session.ignore.as_ref());

@@ -53,8 +53,10 @@ impl Frames {
         };
         match preset {
             Preset::Paper => paper,
+            // The patch was chosen on anomalies inserted into held-out clips of Ped2 (docs/results/motion-mae.md).
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 38_400 },
+                patch: 24,
                 score: FrameScore::Patch,
                 calibration_frames: 640,
                 ..paper

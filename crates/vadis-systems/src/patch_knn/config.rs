@@ -27,7 +27,8 @@ pub struct PatchKnnConfig {
 impl PatchKnnConfig {
     /// The settings of a preset.
     pub fn preset(preset: Preset) -> Self {
-        let frames = Frames { score: FrameScore::Patch, ..Frames::preset(preset) };
+        let patch = if preset == Preset::Tiny { 8 } else { 32 };
+        let frames = Frames { score: FrameScore::Patch, patch, ..Frames::preset(preset) };
         let flow = FlowSettings::preset(preset);
         let paper = Self { frames, flow, stride: 8, pairs: 2000, memory: 8000, neighbours: 3 };
         match preset {
