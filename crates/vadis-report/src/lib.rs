@@ -19,6 +19,7 @@ mod pictures;
 mod plot;
 mod results;
 mod run;
+mod same_frames;
 mod thin;
 mod words;
 
@@ -89,7 +90,8 @@ pub fn write_comparison(
     let names = short_names(run_dirs);
     let runs = run_dirs.iter().zip(names).map(|(dir, name)| Ok(Named { name, run: Run::load(dir)? }));
     let runs = runs.collect::<Result<Vec<_>, ReportError>>()?;
-    write_whole(out, page::comparison(&runs, options).as_bytes())
+    let moments = same_frames::same_frames(run_dirs, &runs)?;
+    write_whole(out, page::comparison(&runs, &moments, options).as_bytes())
 }
 
 /// The directories' names, each as short as keeps them apart from the right: `mle`, or `ped2/mle` beside `upcam/mle`.

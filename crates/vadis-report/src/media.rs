@@ -112,7 +112,12 @@ fn data_uri(path: &Path, length: u64) -> Option<String> {
         tracing::warn!("{}: neither JPEG, PNG nor MP4; left out of the report", path.display());
         return None;
     };
-    Some(format!("data:{kind};base64,{}", STANDARD.encode(&bytes)))
+    Some(data_address(kind, &bytes))
+}
+
+/// Bytes as a `data:` address.
+pub(crate) fn data_address(kind: &str, bytes: &[u8]) -> String {
+    format!("data:{kind};base64,{}", STANDARD.encode(bytes))
 }
 
 fn kind(bytes: &[u8]) -> Option<&'static str> {

@@ -1,11 +1,11 @@
 //! Single pictures: a frame of a source as JPEG, heat in its colours as PNG.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder as _};
+use image::{ExtendedColorType, ImageEncoder as _, ImageError};
 use vadis_video::{
     Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, SourceKind, VideoError, shrink,
 };
@@ -55,63 +55,81 @@ pub(crate) fn fitted(frame: &Frame, max_width: usize) -> Result<Frame, ReportErr
 
 /// A frame as a JPEG file.
 pub(crate) fn write_jpeg(path: &Path, frame: &Frame) -> Result<(), ReportError> {
+    write_whole(path, &jpeg(frame).map_err(|source| ReportError::Picture { path: path.to_owned(), source })?)
+}
+
+/// A frame as JPEG.
+pub(crate) fn jpeg(frame: &Frame) -> Result<Vec<u8>, ImageError> {
     let mut bytes = Vec::new();
     let colour = match frame.colour {
         Colour::Grey => ExtendedColorType::L8,
         Colour::Rgb => ExtendedColorType::Rgb8,
     };
     let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-    let encoded = encoder.write_image(&frame.data, frame.width as u32, frame.height as u32, colour);
-    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
-    write_whole(path, &bytes)
+    encoder.write_image(&frame.data, frame.width as u32, frame.height as u32, colour)?;
+    Ok(bytes)
 }
 
-/// Writes the pictures that are wanted of each frame of `heat.mkv`, in one pass up to the last of them. Returns how many; what
-/// fails is a problem, not an error.
-pub(crate) fn write_heats(
+/// Shows those frames of `heat.mkv` that are `wanted` to `take`, in one pass up to the last of them. What cannot be read
+/// is a problem, not an error.
+pub(crate) fn each_heat(
     run_dir: &Path,
-    wanted: &BTreeMap<u64, Vec<PathBuf>>,
+    wanted: &BTreeSet<u64>,
     read: &ReadOptions,
     problems: &mut Vec<String>,
-) -> Result<usize, ReportError> {
+    mut take: impl FnMut(&Frame) -> Result<(), ReportError>,
+) -> Result<(), ReportError> {
     let path = run_dir.join("heat.mkv");
-    let Some(last) = wanted.keys().next_back().filter(|_| path.exists()) else { return Ok(0) };
+    let Some(last) = wanted.last().filter(|_| path.exists()) else { return Ok(()) };
     let read = ReadOptions { max_frames: Some(last + 1), ..read.clone() };
     let format = FrameFormat { size: None, colour: Colour::Grey };
     let reader = match FrameReader::open(&Source::file(&path), &format, &read) {
         Ok(reader) => reader,
         Err(error) => {
             problems.push(format!("no heat maps: {error}"));
-            return Ok(0);
+            return Ok(());
         }
     };
-    let mut written = 0;
     for frame in reader {
         match frame {
-            Ok(frame) => {
-                for path in wanted.get(&frame.index).into_iter().flatten() {
-                    write_png(path, &frame)?;
-                    written += 1;
-                }
-            }
+            Ok(frame) if wanted.contains(&frame.index) => take(&frame)?,
+            Ok(_) => {}
             Err(error) => problems.push(format!("heat maps end early: {error}")),
         }
     }
+    Ok(())
+}
+
+/// Writes the pictures that are wanted of each frame of `heat.mkv`, and returns how many.
+pub(crate) fn write_heats(
+    run_dir: &Path,
+    wanted: &BTreeMap<u64, Vec<PathBuf>>,
+    read: &ReadOptions,
+    problems: &mut Vec<String>,
+) -> Result<usize, ReportError> {
+    let mut written = 0;
+    each_heat(run_dir, &wanted.keys().copied().collect(), read, problems, |frame| {
+        for path in wanted.get(&frame.index).into_iter().flatten() {
+            write_png(path, frame)?;
+            written += 1;
+        }
+        Ok(())
+    })?;
     Ok(written)
 }
 
-/// Heat in its colours, clear where there is none, to be laid over the frame.
+/// Heat as a PNG file.
 pub(crate) fn write_png(path: &Path, heat: &Frame) -> Result<(), ReportError> {
+    write_whole(path, &png(heat).map_err(|source| ReportError::Picture { path: path.to_owned(), source })?)
+}
+
+/// Heat in its colours, clear where there is none, to be laid over the frame.
+pub(crate) fn png(heat: &Frame) -> Result<Vec<u8>, ImageError> {
     let pixels: Vec<u8> = heat.data.iter().flat_map(|&value| rgba(value)).collect();
     let mut bytes = Vec::new();
-    let encoded = PngEncoder::new(&mut bytes).write_image(
-        &pixels,
-        heat.width as u32,
-        heat.height as u32,
-        ExtendedColorType::Rgba8,
-    );
-    encoded.map_err(|source| ReportError::Picture { path: path.to_owned(), source })?;
-    write_whole(path, &bytes)
+    let (width, height) = (heat.width as u32, heat.height as u32);
+    PngEncoder::new(&mut bytes).write_image(&pixels, width, height, ExtendedColorType::Rgba8)?;
+    Ok(bytes)
 }
 
 fn rgba(value: u8) -> [u8; 4] {

@@ -10,7 +10,7 @@ use common::FakeRun;
 use vadis_eval::run::{RunInfo, ScoreTable, read_events, write_labels};
 use vadis_report::{
     MediaOptions, OverlayOptions, ReportOptions, Seen, make_event_media, make_mistake_media, overlay,
-    write_chapters, write_report,
+    write_chapters, write_comparison, write_report,
 };
 use vadis_video::{Codec, Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, VideoWriter};
 
@@ -145,4 +145,26 @@ fn the_worst_mistakes_get_pictures() {
     write_labels(&run.join("labels.csv"), &all_normal).unwrap();
     make_mistake_media(&run, &ReadOptions::default()).unwrap();
     assert!(!run.join("mistakes/false-positive-1-frame.jpg").exists(), "of one class there are no mistakes");
+}
+
+#[test]
+fn a_comparison_shows_the_same_frames_under_each_runs_heat() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let first = run_over(dir.path(), &source);
+    let second = dir.path().join("second");
+    let page = dir.path().join("comparison.html");
+    std::fs::create_dir(&second).unwrap();
+    for name in ["run.json", "scores.csv", "events.csv", "heat.mkv"] {
+        std::fs::copy(first.join(name), second.join(name)).unwrap();
+    }
+    write_comparison(&[first.clone(), second.clone()], &page, &ReportOptions::default()).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains("The same frames"));
+    let moments = text.matches("data:image/jpeg;base64,").count();
+    assert!(moments > 0 && text.matches("data:image/png;base64,").count() == 2 * moments);
+
+    std::fs::remove_file(dir.path().join("door.mkv")).unwrap();
+    write_comparison(&[first, second], &page, &ReportOptions::default()).unwrap();
+    assert!(!std::fs::read_to_string(&page).unwrap().contains("The same frames"), "the footage is gone");
 }

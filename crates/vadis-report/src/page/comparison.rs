@@ -6,12 +6,14 @@ use maud::{Markup, html};
 use vadis_eval::run::Figure;
 
 use super::evaluation::{metric_name, shown};
+use super::events::Picture;
 use super::timelines::shared_range;
 use super::{footer, page};
 use crate::ReportOptions;
 use crate::plot::{Lane, Range, Timeline, legend};
 use crate::run::{Run, Signal, is_trouble};
-use crate::words::{count, duration, figure, plural};
+use crate::same_frames::Moment;
+use crate::words::{clock, count, duration, figure, plural};
 
 /// Videos drawn at most.
 const MOST_VIDEOS: usize = 24;
@@ -27,7 +29,7 @@ pub(crate) struct Named {
 }
 
 /// The page that compares runs.
-pub(crate) fn comparison(runs: &[Named], options: &ReportOptions) -> String {
+pub(crate) fn comparison(runs: &[Named], moments: &[Moment], options: &ReportOptions) -> String {
     let title = plural(runs.len() as u64, "run", "runs");
     let body = html! {
         header {
@@ -38,10 +40,30 @@ pub(crate) fn comparison(runs: &[Named], options: &ReportOptions) -> String {
             section id="figures" { h2 { "Figures" } (table(runs)) }
             @if let Some(body) = super::gap::section(runs) { section id="learning" { (body) } }
             section id="timeline" { (timelines(runs, options)) }
+            @if !moments.is_empty() { section id="frames" { (same_frames(runs, moments)) } }
         }
         (footer(env!("CARGO_PKG_VERSION")))
     };
     page(&format!("{title} side by side · vadis"), &body)
+}
+
+/// Each moment a row: the frame, and every run's heat over it.
+fn same_frames(runs: &[Named], moments: &[Moment]) -> Markup {
+    html! {
+        h2 { "The same frames" }
+        p.lead { "Where each run is hottest, at the peaks of the events that any of them ranks first. Each has a heat scale of its own." }
+        @for (index, moment) in moments.iter().enumerate() {
+            @let size = runs[0].run.source(&moment.video).map_or((16, 9), |s| (s.width.max(1), s.height.max(1)));
+            @let view = Picture { id: format!("moment-{}", index + 1), width: size.0, height: size.1 };
+            @let at = clock(moment.time_s);
+            div.media {
+                (view.frame(&moment.picture, &format!("{}, {at}", moment.video), &format!("{} at {at}", moment.video)))
+                @for (named, heat) in runs.iter().zip(&moment.heats) { @if let Some(heat) = heat {
+                    (view.heat(heat, &named.name, &format!("Heat map of run {} over that frame", named.name)))
+                } }
+            }
+        }
+    }
 }
 
 /// Rows of figures: metric and protocol, in the order of [`METRICS`], as far as any run has them.

@@ -199,13 +199,13 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    pub(super) fn frame(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(caption, alt, &html! {
             image id=(self.id) href=(uri) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
         })
     }
 
-    fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
+    pub(super) fn heat(&self, uri: &str, caption: &str, alt: &str) -> Markup {
         self.tile(
             caption,
             alt,
