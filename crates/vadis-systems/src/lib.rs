@@ -12,6 +12,7 @@
 mod clip_training;
 mod clips;
 mod device;
+mod discriminator;
 mod error;
 mod frames;
 pub mod itae_nf;
@@ -31,6 +32,7 @@ use vadis_video::{Colour, Frame, Mask};
 
 pub use burn::tensor::Device;
 pub use device::{cpu_device, device, devices};
+pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::SystemError;
 pub use model_file::{ModelInfo, load_model, parse_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
