@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use common::{Fixture, difference};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use vadis_nn::NnError;
 use vadis_nn::pretrained::clip_vit::{ClipVit, ClipVitConfig, Gelu};
 use vadis_nn::pretrained::efficientnet_lite0::{EfficientNetLite, EfficientNetLiteConfig, Stage};
@@ -188,6 +190,34 @@ fn inpainting_agrees_with_diffusers_and_compvis_end_to_end() {
         assert!((0..found.len()).all(|i| inside(i) || found[i] == picture[i]));
         assert!((0..found.len()).filter(|&i| inside(i)).any(|i| found[i] != picture[i]));
     }
+}
+
+/// CompVis's sampler takes the averaged weights of a checkpoint, whose names have lost their dots.
+#[test]
+fn averaged_weights_go_before_the_others() {
+    let bytes = std::fs::read(Fixture::path("compvis.weights.safetensors")).unwrap();
+    let archive = SafeTensors::deserialize(&bytes).unwrap();
+    let zeros = vec![0; bytes.len()];
+    let mut tensors = Vec::new();
+    for (name, view) in archive.tensors() {
+        let unet = name.strip_prefix("model.diffusion_model.");
+        let Some(unet) = unet.map(|rest| format!("model_ema.diffusion_model{}", rest.replace('.', "")))
+        else {
+            tensors.push((name, view));
+            continue;
+        };
+        let nothing =
+            TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]).unwrap();
+        tensors.extend([(unet, view), (name, nothing)]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("averaged.safetensors");
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let plain = Fixture::path("compvis.weights.safetensors");
+    let [averaged, plain] = [path, plain]
+        .map(|path| LatentDiffusion::load(&small_diffusion(), &path, &common::device()).unwrap());
+    let (_, file) = fixture("compvis");
+    assert_eq!(filled(&averaged, &file), filled(&plain, &file));
 }
 
 #[test]
