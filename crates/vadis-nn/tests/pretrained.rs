@@ -2,11 +2,18 @@
 
 mod common;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use common::{Fixture, difference};
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use vadis_nn::NnError;
+use vadis_nn::pretrained::clip_vit::{ClipVit, ClipVitConfig, Gelu};
 use vadis_nn::pretrained::efficientnet_lite0::{EfficientNetLite, EfficientNetLiteConfig, Stage};
+use vadis_nn::pretrained::latent_diffusion::{
+    AutoencoderConfig, Hole, LatentDiffusion, LatentDiffusionConfig, UnetConfig,
+};
 use vadis_nn::pretrained::{Checkpoint, FrameEncoder, Picture};
 use vadis_nn::weights::WeightFile;
 
@@ -100,4 +107,140 @@ fn weights_that_are_not_the_networks_are_told() {
         assert!(matches!(error, NnError::Weights { .. } | NnError::WeightFile { .. }), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     }
+}
+
+fn small_clip(gelu: Gelu) -> ClipVitConfig {
+    ClipVitConfig { size: 20, patch: 5, width: 32, layers: 2, heads: 4, inner: 48, features: 12, gelu }
+}
+
+#[test]
+fn clip_agrees_with_transformers_and_open_clip() {
+    for (name, gelu) in [("clip_transformers", Gelu::Quick), ("clip_open", Gelu::Exact)] {
+        let (_, file) = fixture(name);
+        let weights = Checkpoint::open(&Fixture::path(&format!("{name}.weights.safetensors"))).unwrap();
+        let encoder = ClipVit::load(&small_clip(gelu), &weights, &common::device()).unwrap();
+        let (frame, size) = bytes(&file, "frame");
+        let features = encoder.features(&Picture::new(&frame, size, 3).unwrap()).unwrap();
+        assert_eq!(features.len(), encoder.feature_size());
+        let worst = difference(&features, file.values("features").unwrap());
+        assert!(worst < 1e-4, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn clip_tells_what_is_no_encoder_of_its_sizes() {
+    let open = |file: &str| Checkpoint::open(&Fixture::path(file)).unwrap();
+    let load =
+        |config: &ClipVitConfig, file| ClipVit::load(config, &open(file), &common::device()).unwrap_err();
+    let sizes = small_clip(Gelu::Quick);
+    let other = load(&sizes, "efficientnet_lite.pretrained.safetensors");
+    assert!(other.to_string().contains("no CLIP image encoder"), "{other}");
+    let larger = load(&ClipVitConfig::base_16(), "clip_transformers.weights.safetensors");
+    assert!(matches!(larger, NnError::Weights { .. }), "{larger}");
+    let odd = load(&ClipVitConfig { heads: 5, ..sizes }, "clip_open.weights.safetensors");
+    assert!(matches!(odd, NnError::Setting { key: "heads", .. }), "{odd}");
+}
+
+fn small_diffusion() -> LatentDiffusionConfig {
+    LatentDiffusionConfig {
+        unet: UnetConfig {
+            channels: vec![8, 16, 16],
+            attention: vec![false, true, true],
+            blocks: 1,
+            heads: 2,
+            groups: 4,
+        },
+        autoencoder: AutoencoderConfig {
+            channels: vec![8, 8, 16],
+            blocks: 1,
+            latent: 3,
+            codes: 32,
+            groups: 4,
+        },
+        ..LatentDiffusionConfig::inpainting()
+    }
+}
+
+/// What the fixture's picture with a hole becomes in ten steps.
+fn filled(model: &LatentDiffusion, file: &WeightFile) -> Vec<f32> {
+    let mask: Vec<bool> = file.values("mask").unwrap().iter().map(|v| *v > 0.5).collect();
+    let (picture, noise) = (file.values("picture").unwrap(), file.values("noise").unwrap());
+    let hole = Hole { picture, mask: &mask, size: [32, 48], noise, steps: 10 };
+    let mut seen = 0;
+    let filled = model.inpaint(&hole, |done| {
+        seen = done;
+        ControlFlow::Continue(())
+    });
+    assert_eq!(seen, 10);
+    filled.unwrap().unwrap()
+}
+
+#[test]
+fn inpainting_agrees_with_diffusers_and_compvis_end_to_end() {
+    for (name, weights) in [("diffusers", "diffusers"), ("compvis", "compvis.weights.safetensors")] {
+        let (_, file) = fixture(name);
+        let model = LatentDiffusion::load(&small_diffusion(), &Fixture::path(weights), &common::device());
+        let found = filled(&model.unwrap(), &file);
+        let expected = file.values("filled").unwrap();
+        let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{name}: {worst}");
+        // Outside the hole it is the picture to the bit; inside it is not.
+        let (mask, picture) = (file.values("mask").unwrap(), file.values("picture").unwrap());
+        let inside = |i: usize| mask[i % mask.len()] > 0.5;
+        assert!((0..found.len()).all(|i| inside(i) || found[i] == picture[i]));
+        assert!((0..found.len()).filter(|&i| inside(i)).any(|i| found[i] != picture[i]));
+    }
+}
+
+/// CompVis's sampler takes the averaged weights of a checkpoint, whose names have lost their dots.
+#[test]
+fn averaged_weights_go_before_the_others() {
+    let bytes = std::fs::read(Fixture::path("compvis.weights.safetensors")).unwrap();
+    let archive = SafeTensors::deserialize(&bytes).unwrap();
+    let zeros = vec![0; bytes.len()];
+    let mut tensors = Vec::new();
+    for (name, view) in archive.tensors() {
+        let unet = name.strip_prefix("model.diffusion_model.");
+        let Some(unet) = unet.map(|rest| format!("model_ema.diffusion_model{}", rest.replace('.', "")))
+        else {
+            tensors.push((name, view));
+            continue;
+        };
+        let nothing =
+            TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]).unwrap();
+        tensors.extend([(unet, view), (name, nothing)]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("averaged.safetensors");
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let plain = Fixture::path("compvis.weights.safetensors");
+    let [averaged, plain] = [path, plain]
+        .map(|path| LatentDiffusion::load(&small_diffusion(), &path, &common::device()).unwrap());
+    let (_, file) = fixture("compvis");
+    assert_eq!(filled(&averaged, &file), filled(&plain, &file));
+}
+
+#[test]
+fn what_cannot_be_inpainted_is_told_and_a_break_stops() {
+    let (_, file) = fixture("diffusers");
+    let model =
+        LatentDiffusion::load(&small_diffusion(), &Fixture::path("diffusers"), &common::device()).unwrap();
+    assert_eq!((model.config().factor(), model.config().granularity()), (4, 16));
+    let mask = vec![true; 32 * 48];
+    let (picture, noise) = (file.values("picture").unwrap(), file.values("noise").unwrap());
+    let hole = Hole { picture, mask: &mask, size: [32, 48], noise, steps: 10 };
+    let run = |hole: Hole<'_>| model.inpaint(&hole, |_| ControlFlow::Break(()));
+    assert!(run(hole).unwrap().is_none());
+    assert!(matches!(run(Hole { size: [48, 24], ..hole }), Err(NnError::Setting { key: "size", .. })));
+    assert!(matches!(run(Hole { steps: 0, ..hole }), Err(NnError::Setting { key: "steps", .. })));
+    assert!(matches!(
+        run(Hole { noise: &noise[1..], ..hole }),
+        Err(NnError::Shape { what: "the noise", .. })
+    ));
+    let broken = vec![f32::NAN; noise.len()];
+    assert!(matches!(run(Hole { noise: &broken, ..hole }), Err(NnError::NotFinite { .. })));
+    let other = LatentDiffusion::inpainting(&Fixture::path("diffusers"), &common::device()).unwrap_err();
+    assert!(matches!(other, NnError::Weights { .. }), "{other}");
+    let missing = LatentDiffusion::inpainting(&Fixture::path("nowhere"), &common::device()).unwrap_err();
+    assert!(matches!(missing, NnError::Io { .. }), "{missing}");
 }

@@ -14,6 +14,7 @@ mod centre;
 mod clip_training;
 mod clips;
 mod device;
+mod discriminator;
 mod error;
 mod examples;
 mod frames;
@@ -41,6 +42,7 @@ use vadis_video::{Colour, Frame, Mask};
 
 pub use burn::tensor::Device;
 pub use device::{cpu_device, device, devices};
+pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::SystemError;
 pub use model_file::{ModelInfo, Native, load_model, parse_model, save_model};
 pub use preset::{Preset, Setting, resolve_config};
