@@ -139,7 +139,7 @@ pub struct ForegroundConfig {
     /// Whether shadows are background (OpenCV tells them apart).
     pub shadows: bool,
     /// How many times the training footage's median picture is shown before a video's first frame, so that what stands
-    /// in that is seen; 0 for cameras that move (ours).
+    /// in that is seen; 0 as OpenCV does it (ours).
     pub primed: usize,
 }
 
@@ -212,8 +212,11 @@ impl MotionConfig {
         match kind {
             Kind::Difference => Self::Difference(DifferenceConfig { frames, span: Compared::Symmetric }),
             Kind::Foreground => {
+                // By what inserted anomalies say the mean; and as OpenCV does it: a primed background forgets soon that
+                // those who stand in the first frames are not part of it, which shows as an alarm at each video's start.
+                let frames = Frames { score: FrameScore::Mean, ..frames };
                 let Mog2Config { history, threshold, shadows } = Mog2Config::default();
-                Self::Foreground(ForegroundConfig { frames, history, threshold, shadows, primed: 50 })
+                Self::Foreground(ForegroundConfig { frames, history, threshold, shadows, primed: 0 })
             }
             Kind::Flow => Self::Flow(FlowConfig { frames, flow: FlowSettings::preset(preset) }),
         }

@@ -106,8 +106,11 @@ mod tests {
     }
 
     fn maps(kind: Kind) -> Vec<Option<Vec<f32>>> {
-        let ground = grey(100);
-        let mut measure = Measure::new(&MotionConfig::preset(kind, Preset::Cpu), &ground).unwrap();
+        let mut config = MotionConfig::preset(kind, Preset::Cpu);
+        if let MotionConfig::Foreground(config) = &mut config {
+            config.primed = 50;
+        }
+        let mut measure = Measure::new(&config, &grey(100)).unwrap();
         (0..4).map(|t| measure.push(&grey(t)).unwrap()).collect()
     }
 
