@@ -43,7 +43,7 @@ pub(crate) fn report(
         ("trouble", "Camera", events::trouble(run, gallery)),
         ("indicators", "Indicators", indicators::section(run, &signals)),
         ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
-        ("learning", "Learning", learning::section(run)),
+        ("learning", "Learning", learning::section(run, gallery)),
         ("protocol", "Protocol", protocol::section(run)),
     ];
     let sections: Vec<_> =
