@@ -15,6 +15,8 @@ pub(crate) const HEAT: &str = "heat.png";
 pub(crate) const RECONSTRUCTION: &str = "reconstruction.jpg";
 pub(crate) const LIKELIHOOD: &str = "likelihood.png";
 pub(crate) const CLIP: &str = "clip.mp4";
+/// What a system that learns from pseudo-anomalies was shown, in the run's folder.
+const SHEET: &str = "pseudo_anomalies.png";
 
 /// The folder of the event of this rank (from 1).
 pub(crate) fn folder(run_dir: &Path, rank: usize) -> std::path::PathBuf {
@@ -53,6 +55,8 @@ pub(crate) fn collect_mistakes(run_dir: &Path, mistakes: Vec<Mistake>, budget: u
 pub(crate) struct Gallery {
     /// One for each event, in rank order.
     pub(crate) media: Vec<Media>,
+    /// The contact sheet of pseudo-anomalies, where there is one.
+    pub(crate) sheet: Option<String>,
     /// Pictures beyond the budget.
     pub(crate) pictures_dropped: usize,
     /// Clips beyond the budget.
@@ -71,11 +75,12 @@ pub(crate) fn collect(run_dir: &Path, events: usize, budget: u64) -> Gallery {
         item.reconstruction = budget.take(&folder.join(RECONSTRUCTION));
         item.likelihood = budget.take(&folder.join(LIKELIHOOD));
     }
+    let sheet = budget.take(&run_dir.join(SHEET));
     let pictures_dropped = std::mem::take(&mut budget.dropped);
     for (i, item) in media.iter_mut().enumerate() {
         item.clip = budget.take(&folder(run_dir, i + 1).join(CLIP));
     }
-    Gallery { media, pictures_dropped, clips_dropped: budget.dropped }
+    Gallery { media, sheet, pictures_dropped, clips_dropped: budget.dropped }
 }
 
 struct Budget {
@@ -139,6 +144,16 @@ mod tests {
         let mut bytes = head.to_vec();
         bytes.resize(length, 0);
         std::fs::write(folder.join(name), bytes).unwrap();
+    }
+
+    #[test]
+    fn a_contact_sheet_is_taken_along() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(collect(dir.path(), 0, 10_000).sheet, None);
+        std::fs::write(dir.path().join(SHEET), [0x89, b'P', b'N', b'G', 1, 2]).unwrap();
+        let sheet = collect(dir.path(), 0, 10_000).sheet.unwrap();
+        assert!(sheet.starts_with("data:image/png;base64,iVBORw"), "{sheet}");
+        assert_eq!(collect(dir.path(), 0, 20).pictures_dropped, 1);
     }
 
     #[test]

@@ -142,9 +142,16 @@ fn a_small_file_cannot_ask_for_a_large_flow_over_frames() {
 #[test]
 fn a_small_file_cannot_ask_for_a_large_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = small_itae("memae", folder.path());
-    assert!(parse_model(&bytes).is_ok());
-    for (key, value) in [("slots", 1 << 16), ("slots", 0), ("clip", 65), ("width", 4)] {
+    let [memae, pseudo] = ["memae", "pseudo"].map(|system| small_itae(system, folder.path()));
+    let wrong = [
+        (&memae, "slots", 1 << 16),
+        (&memae, "slots", 0),
+        (&memae, "clip", 65),
+        (&pseudo, "width", 4),
+        (&pseudo, "patch", 0),
+    ];
+    for (bytes, key, value) in wrong {
+        assert!(parse_model(bytes).is_ok());
         let change = |metadata: &mut BTreeMap<String, String>| {
             let mut config: serde_json::Value = serde_json::from_str(&metadata["config"]).unwrap();
             config[key] = value.into();
@@ -172,6 +179,7 @@ fn every_truncation_of_a_model_is_an_error() {
         small_itae("itae-nf", folder.path()),
         small("nf-frames", &SMALL_FLOW, folder.path()),
         small_itae("memae", folder.path()),
+        small_itae("pseudo", folder.path()),
     ];
     for bytes in files {
         assert!(parse_model(&bytes).is_ok());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use maud::{Markup, html};
 use vadis_eval::run::{LatentPoint, TrainingLog};
 
+use crate::media::Gallery;
 use crate::plot::{Chart, Layer, Range};
 use crate::run::Run;
 use crate::thin::{evenly, min_max};
@@ -16,16 +17,28 @@ const MOST_DOTS: usize = 5000;
 /// Groups with a colour of their own.
 const COLOURS: u32 = 7;
 
-pub(crate) fn section(run: &Run) -> Option<Markup> {
+pub(crate) fn section(run: &Run, gallery: &Gallery) -> Option<Markup> {
     let losses = run.training.as_ref().filter(|t| !t.rows.is_empty());
-    if losses.is_none() && run.latents.is_empty() {
+    if losses.is_none() && run.latents.is_empty() && gallery.sheet.is_none() {
         return None;
     }
     Some(html! {
         h2 { "What it learnt" }
         @if let Some(log) = losses { (losses_of(log)) }
+        @if let Some(sheet) = &gallery.sheet { (pseudo_anomalies(sheet)) }
         @if !run.latents.is_empty() { (maps(run)) }
     })
+}
+
+/// What the networks are shown beside normal clips.
+fn pseudo_anomalies(sheet: &str) -> Markup {
+    html! {
+        p.lead {
+            "Pseudo-anomalies that it learnt to undo. In each row: a normal frame, the same with something else put in, \
+             its optical flow, and that with a patch mixed with another. The hue of a flow is its direction."
+        }
+        p { img src=(sheet) alt="Rows of a frame, its pseudo-anomaly, its flow and that one's pseudo-anomaly" style="max-width:100%"; }
+    }
 }
 
 fn losses_of(log: &TrainingLog) -> Markup {

@@ -46,7 +46,7 @@ pub(crate) fn report(
         ("indicators", "Indicators", indicators::section(run, &signals)),
         ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
         ("mistakes", "Mistakes", mistakes::section(run, mistakes)),
-        ("learning", "Learning", learning::section(run)),
+        ("learning", "Learning", learning::section(run, gallery)),
         ("protocol", "Protocol", protocol::section(run)),
     ];
     let sections: Vec<_> =

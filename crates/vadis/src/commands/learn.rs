@@ -206,7 +206,7 @@ pub(super) fn prepare_folder(folder: &Path, force: bool, resume: bool) -> Result
 
 /// Removes the files of an earlier run, and nothing else.
 fn clear(folder: &Path) -> Result<(), Failure> {
-    const FILES: [&str; 16] = [
+    const FILES: [&str; 17] = [
         "run.json",
         "scores.csv",
         "scores.csv.part",
@@ -218,6 +218,7 @@ fn clear(folder: &Path) -> Result<(), Failure> {
         "labels.csv",
         "latents.csv",
         "training.csv",
+        "pseudo_anomalies.png",
         "model.safetensors",
         "checkpoint.safetensors",
         "report.html",
