@@ -13,6 +13,8 @@ use vadis_nn::weights::WeightFile;
 
 use super::maps::{DYNAMIC, Maps, SHRINK, STATIC, Scales};
 use super::score::{DYNAMIC_FLOW, NETWORK, STATIC_FLOW};
+use super::usual::Usual;
+use crate::patches::Patches;
 use crate::spent::Spent;
 use crate::{InputFormat, Preset, SystemError};
 
@@ -38,6 +40,9 @@ pub struct FlowConfig {
     pub flow_max_steps: usize,
     /// Adam's full learning rate (paper: 5e-4 for Ped2 and Avenue, 1e-4 for ShanghaiTech), on the autoencoder's schedule.
     pub flow_rate: f64,
+    /// Side of the patch whose likelihood, against what is usual at its place, is the frame's, in pixels of the network's
+    /// input; 0 for the whole frame's likelihood (paper: 0).
+    pub flow_patch: usize,
 }
 
 impl FlowConfig {
@@ -52,6 +57,7 @@ impl FlowConfig {
             flow_epochs: 20,
             flow_max_steps: 0,
             flow_rate: 5e-4,
+            flow_patch: 0,
         };
         match preset {
             Preset::Paper => paper,
@@ -62,6 +68,7 @@ impl FlowConfig {
                 flow_batch: 16,
                 flow_clips: 4,
                 flow_max_steps: 400,
+                flow_patch: 20,
                 ..paper
             },
             Preset::Tiny => Self {
@@ -70,6 +77,7 @@ impl FlowConfig {
                 flow_epochs: 1,
                 flow_max_steps: 6,
                 flow_rate: 1e-3,
+                flow_patch: 8,
                 ..paper
             },
         }
@@ -91,6 +99,10 @@ impl FlowConfig {
                 let reason = format!("must be from 1 to {most}");
                 return Err(SystemError::Setting { key: key.to_owned(), reason });
             }
+        }
+        if self.flow_patch == 1 || self.flow_patch > 256 {
+            let (key, reason) = ("flow_patch".to_owned(), "must be 0, or from 2 to 256 pixels".to_owned());
+            return Err(SystemError::Setting { key, reason });
         }
         if !(self.flow_rate.is_finite() && self.flow_rate > 0.0) {
             let (key, reason) = ("flow_rate".to_owned(), "must be a positive number".to_owned());
@@ -162,10 +174,14 @@ pub(super) struct Flows {
     eyes: Eyes,
     scales: Scales,
     flows: [FrozenGlow; 2],
+    /// 1 for each place of a map that counts.
+    counts: Vec<f32>,
+    usual: Usual,
     state: Vec<NamedTensor>,
 }
 
-/// What the flows say of a clip: negative log-likelihoods in nats per dimension.
+/// What the flows say of a clip: negative log-likelihoods in nats per dimension, of the whole frame, or of its worst patch
+/// above the usual.
 pub(super) struct Unlikely {
     /// The clip rebuilt.
     pub(super) rebuilt: Vec<f32>,
@@ -176,18 +192,44 @@ pub(super) struct Unlikely {
 }
 
 impl Flows {
+    /// Trained flows over the features of `network`, whose input has `format`; `counts` is 1 for each of its pixels that
+    /// counts. What is usual is not known yet.
     pub(super) fn new(
         config: FlowConfig,
         network: &Network,
         flows: &[Glow; 2],
         scales: Scales,
-        format: InputFormat,
+        (format, counts): (InputFormat, &[f32]),
     ) -> Result<Self, SystemError> {
         let mut state: Vec<NamedTensor> =
             PARTS.iter().zip(flows).flat_map(|(part, f)| under(part, f)).collect();
         state.push(scales.named());
         let frozen = [flows[0].frozen()?, flows[1].frozen()?];
-        Ok(Self { config, eyes: Eyes::new(network, format)?, scales, flows: frozen, state })
+        let eyes = Eyes::new(network, format)?;
+        let usual = Usual::of([&[], &[]], eyes.plane());
+        let counts = cells_that_count(counts, format);
+        Ok(Self { config, eyes, scales, flows: frozen, counts, usual, state })
+    }
+
+    /// Learns what is usual at each place from clips of training footage, one after another in `clips`.
+    pub(super) fn learn_usual(
+        mut self,
+        clips: impl Iterator<Item = Result<Vec<f32>, SystemError>>,
+        scratch: &mut Scratch,
+    ) -> Result<Self, SystemError> {
+        let (mut appearance, mut motion) = (Vec::new(), Vec::new());
+        for clip in clips {
+            let (_, maps) = self.look(&clip?, scratch)?;
+            appearance.extend(self.flows[0].map(&maps.appearance, self.frames(&maps)[0])?.map);
+            motion.extend(self.flows[1].map(&maps.motion, self.frames(&maps)[1])?.map);
+        }
+        self.usual = Usual::of([&appearance, &motion], self.eyes.plane());
+        Ok(self)
+    }
+
+    /// With what is usual as a model file has it.
+    pub(super) fn with_usual(self, usual: Usual) -> Self {
+        Self { usual, ..self }
     }
 
     /// The flows of a model file, taken out of it; the autoencoder's weights are left.
@@ -195,8 +237,9 @@ impl Flows {
         config: &FlowConfig,
         file: &mut WeightFile,
         format: InputFormat,
-    ) -> Result<([Glow; 2], Scales), SystemError> {
+    ) -> Result<([Glow; 2], Scales, Usual), SystemError> {
         let scales = Scales::take(file)?;
+        let usual = Usual::take(file, (format.width / SHRINK) * (format.height / SHRINK))?;
         let flows = take_state(file);
         let there: usize = flows.iter().map(|tensor| tensor.values.len()).sum();
         if there < config.least_values(format) {
@@ -204,12 +247,12 @@ impl Flows {
             return Err(SystemError::Model { reason });
         }
         let empty = config.init(format, &Device::default(), &mut ChaCha8Rng::seed_from_u64(0))?;
-        Ok((load(empty, flows)?, scales))
+        Ok((load(empty, flows)?, scales, usual))
     }
 
-    /// Their weights under their names.
-    pub(super) fn state(&self) -> &[NamedTensor] {
-        &self.state
+    /// Their arrays under their names.
+    pub(super) fn state(&self) -> impl Iterator<Item = NamedTensor> {
+        self.state.iter().cloned().chain([self.usual.named()])
     }
 
     /// The clip rebuilt.
@@ -224,28 +267,67 @@ impl Flows {
         scratch: &mut Scratch,
         spent: &Spent<N>,
     ) -> Result<Unlikely, SystemError> {
-        let (rebuilt, mut maps) = spent.on(NETWORK, || self.eyes.look(clip, scratch))?;
-        let plane = self.eyes.plane();
-        maps.standardise(&self.scales, plane);
-        let Maps { appearance, motion } = maps;
-        let frames = [appearance.len() / (STATIC * plane), motion.len() / (DYNAMIC * plane)];
-        let appearance = spent.on(STATIC_FLOW, || self.flows[0].nll(&appearance, frames[0]))?;
-        let motion = spent.on(DYNAMIC_FLOW, || self.flows[1].nll(&motion, frames[1]))?;
+        let (rebuilt, maps) = spent.on(NETWORK, || self.look(clip, scratch))?;
+        let [stills, all] = self.frames(&maps);
+        let appearance = spent.on(STATIC_FLOW, || self.nll(0, &maps.appearance, stills))?;
+        let motion = spent.on(DYNAMIC_FLOW, || self.nll(1, &maps.motion, all))?;
         Ok(Unlikely { rebuilt, appearance, motion })
     }
 
-    /// Negative log-likelihood of each place of a clip's last frame, in nats per dimension of the features: the last
-    /// frame that the static path sees, and the last that the dynamic one does, together. `[height, width]` of the maps.
-    pub(super) fn map_of_last(&self, clip: &[f32], scratch: &mut Scratch) -> Result<Vec<f32>, SystemError> {
-        let (_, mut maps) = self.eyes.look(clip, scratch)?;
+    /// The clip rebuilt, and its maps, standardised.
+    fn look(&self, clip: &[f32], scratch: &mut Scratch) -> Result<(Vec<f32>, Maps), SystemError> {
+        let (rebuilt, mut maps) = self.eyes.look(clip, scratch)?;
+        maps.standardise(&self.scales, self.eyes.plane());
+        Ok((rebuilt, maps))
+    }
+
+    /// Feature frames of each path.
+    fn frames(&self, maps: &Maps) -> [usize; 2] {
         let plane = self.eyes.plane();
-        maps.standardise(&self.scales, plane);
-        let last = |values: &[f32], channels: usize| values[values.len() - channels * plane..].to_vec();
-        let mut sum = self.flows[0].map(&last(&maps.appearance, STATIC), 1)?.map;
+        [maps.appearance.len() / (STATIC * plane), maps.motion.len() / (DYNAMIC * plane)]
+    }
+
+    /// Eq. 13 of each feature frame, by the flow of one path.
+    fn nll(&self, flow: usize, maps: &[f32], frames: usize) -> Result<Vec<f32>, SystemError> {
+        if self.config.flow_patch == 0 {
+            return Ok(self.flows[flow].nll(maps, frames)?);
+        }
+        let InputFormat { width, height, .. } = self.eyes.format;
+        let side = self.config.flow_patch.div_ceil(SHRINK);
+        let patches = Patches::new(height / SHRINK, width / SHRINK, side, &self.counts);
+        let maps = self.flows[flow].map(maps, frames)?.map;
+        Ok(self.usual.worst(flow, &maps, &patches, &self.counts))
+    }
+
+    /// How much less likely than usual each place of a clip's last frame is, in nats per dimension of the features: the
+    /// last frame that the static path sees, and the last that the dynamic one does, together. `[height, width]` of the
+    /// maps.
+    pub(super) fn unusual_in_last(
+        &self,
+        clip: &[f32],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<f32>, SystemError> {
+        let (_, maps) = self.look(clip, scratch)?;
+        let last =
+            |values: &[f32], channels: usize| values[values.len() - channels * self.eyes.plane()..].to_vec();
+        let appearance = self.flows[0].map(&last(&maps.appearance, STATIC), 1)?.map;
         let motion = self.flows[1].map(&last(&maps.motion, DYNAMIC), 1)?.map;
-        sum.iter_mut().zip(motion).for_each(|(sum, v)| *sum += v);
+        let mut sum = self.usual.unusual(0, &appearance, &self.counts);
+        sum.iter_mut().zip(self.usual.unusual(1, &motion, &self.counts)).for_each(|(sum, v)| *sum += v);
         Ok(sum)
     }
+}
+
+/// 1 for each place of a map of which at least half of the pixels count.
+fn cells_that_count(counts: &[f32], format: InputFormat) -> Vec<f32> {
+    let InputFormat { width, height, .. } = format;
+    let columns = width / SHRINK;
+    let mut cells = vec![0.0f32; columns * (height / SHRINK)];
+    for (i, count) in counts.iter().enumerate() {
+        cells[i / width / SHRINK * columns + i % width / SHRINK] += count;
+    }
+    let half = (SHRINK * SHRINK) as f32 / 2.0;
+    cells.iter().map(|&count| if count >= half { 1.0 } else { 0.0 }).collect()
 }
 
 /// Takes the arrays of the flows out of a file.

@@ -9,7 +9,7 @@
 //! `itae-nf` adds how unlikely the paths' features are (Eq. 13): they are pooled over channels to a few maps of each
 //! feature frame, and a normalizing flow for each path learns their density, the autoencoder frozen.
 //!
-//! Read on: [`config`](self) → `train` → `score`, and for the flows `maps` → `flow` → `flow_train`. The networks are
+//! Read on: [`config`](self) → `train` → `score`, and for the flows `maps` → `flow` → `usual` → `flow_train`. The networks are
 //! [`vadis_nn::networks::Itae`] and [`vadis_nn::networks::Glow`].
 
 mod config;
@@ -18,6 +18,7 @@ mod flow_train;
 mod maps;
 mod score;
 mod train;
+mod usual;
 
 use serde::{Deserialize, Serialize};
 use vadis_nn::networks::ItaeConfig as NetworkConfig;

@@ -140,7 +140,11 @@ impl ItaeModel {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let network = variant.network(&config, format).init(&device, &mut rng)?;
         let network = network.load_state_dict(weights).map_err(NnError::from)?;
-        let flows = flows.map(|(flow, (flows, scales))| Flows::new(flow, &network, &flows, scales, format));
+        let flows = flows.map(|(flow, (flows, scales, usual))| {
+            Ok::<_, SystemError>(
+                Flows::new(flow, &network, &flows, scales, (format, &counts))?.with_usual(usual),
+            )
+        });
         let mut model = Self::new(variant, config, format, &network, counts, flows.transpose()?)?;
         model.statistics = parse(file, "statistics")?;
         Ok(model)
@@ -155,21 +159,17 @@ impl ItaeModel {
         }
     }
 
-    /// Where the last frame of a clip is less likely than at the picture's median place, both flows together.
+    /// Where the last frame of a clip is less likely than usual, both flows together.
     fn unlikely(&self, clip: &[f32]) -> Result<Option<Vec<f32>>, SystemError> {
         let Some(flows) = self.flows() else { return Ok(None) };
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let map = flows.map_of_last(clip, &mut scratch)?;
+        let map = flows.unusual_in_last(clip, &mut scratch)?;
         let InputFormat { width, height, .. } = self.format;
         let columns = width / SHRINK;
         let at = |pixel: usize| map[pixel / width / SHRINK * columns + pixel % width / SHRINK];
-        let mut sorted = map.clone();
-        let middle = sorted.len() / 2;
-        let (_, &mut median, _) = sorted.select_nth_unstable_by(middle, f32::total_cmp);
-        let above: Vec<f32> =
-            (0..width * height).map(|i| (at(i) - median).max(0.0) * self.counts[i]).collect();
+        let map: Vec<f32> = (0..width * height).map(|i| at(i) * self.counts[i]).collect();
         // A map's cells are as wide as this, and squares of them share their value.
-        Ok(Some(box_blur(&above, height, width, SHRINK)))
+        Ok(Some(box_blur(&map, height, width, SHRINK)))
     }
 
     /// The clip rebuilt, and how unlikely its static and its dynamic feature frames are, where there are flows.
@@ -293,7 +293,7 @@ impl Model for ItaeModel {
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
         let flows = self.flows().into_iter().flat_map(Flows::state);
-        self.weights.iter().chain(flows).cloned().for_each(|t| file.insert(t));
+        self.weights.iter().cloned().chain(flows).for_each(|t| file.insert(t));
         let InputFormat { width, height, colour } = self.format;
         let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.counts.clone());
         file.insert(NamedTensor { name, shape, values });

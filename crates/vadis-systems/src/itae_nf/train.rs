@@ -20,8 +20,8 @@ use crate::clip_training::{
     ClipLearner, Course, Terms, goes_on_with, put_moments, take_moments, train_on_clips,
 };
 use crate::clips::{Parts, clip_starts};
-use crate::examples::{Examples, PlainClips};
-use crate::frames::{calibration_runs, counts_of, observe_runs, to_planes};
+use crate::examples::{ClipSource, Examples, PlainClips};
+use crate::frames::{calibration_runs, counts_of, observe_runs, spread, to_planes};
 use crate::session::identity;
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
@@ -29,6 +29,9 @@ use crate::{FrameStore, InputFormat, Session, SystemError};
 const RANGE: f32 = 2.0;
 /// The optimiser's state in a checkpoint.
 const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
+
+/// Clips over which it is learnt what is usual at each place.
+const USUAL_CLIPS: usize = 64;
 
 /// Trains on `footage` as the session says: the autoencoder, then the flows over its features.
 pub(super) fn train(
@@ -145,7 +148,10 @@ fn with_flows(
     }
     train_on_clips(&mut learner, &source, &course, parts, session)?;
     let FlowLearner { autoencoder, scales, flows, .. } = learner;
-    let flows = Flows::new(flow.clone(), &autoencoder, &flows, scales, format)?;
+    let flows = Flows::new(flow.clone(), &autoencoder, &flows, scales, (format, counts))?;
+    let starts = spread(&clip_starts(&parts.train, config.clip, config.train_stride), USUAL_CLIPS);
+    let clips = starts.into_iter().map(|start| source.clip(start));
+    let flows = flows.learn_usual(clips, &mut Scratch::default())?;
     Ok((autoencoder, flows))
 }
 
