@@ -40,8 +40,9 @@ pub struct FlowConfig {
     pub flow_max_steps: usize,
     /// Adam's full learning rate (paper: 5e-4 for Ped2 and Avenue, 1e-4 for ShanghaiTech), on the autoencoder's schedule.
     pub flow_rate: f64,
-    /// Side of the patch whose likelihood, against what is usual at its place, is the frame's, in pixels of the network's
-    /// input; 0 for the whole frame's likelihood (paper: 0).
+    /// Side of the patch whose likelihood by the static flow, against what is usual at its place, is the frame's, in pixels
+    /// of the network's input; 0 for the whole frame's likelihood (paper: 0). The dynamic flow's is always the whole
+    /// frame's: its patches told less on the validation set.
     pub flow_patch: usize,
 }
 
@@ -180,12 +181,11 @@ pub(super) struct Flows {
     state: Vec<NamedTensor>,
 }
 
-/// What the flows say of a clip: negative log-likelihoods in nats per dimension, of the whole frame, or of its worst patch
-/// above the usual.
+/// What the flows say of a clip: negative log-likelihoods in nats per dimension.
 pub(super) struct Unlikely {
     /// The clip rebuilt.
     pub(super) rebuilt: Vec<f32>,
-    /// Of each frame that the static path sees.
+    /// Of each frame that the static path sees: of the whole, or of its worst patch above the usual.
     pub(super) appearance: Vec<f32>,
     /// Of each frame.
     pub(super) motion: Vec<f32>,
@@ -269,8 +269,8 @@ impl Flows {
     ) -> Result<Unlikely, SystemError> {
         let (rebuilt, maps) = spent.on(NETWORK, || self.look(clip, scratch))?;
         let [stills, all] = self.frames(&maps);
-        let appearance = spent.on(STATIC_FLOW, || self.nll(0, &maps.appearance, stills))?;
-        let motion = spent.on(DYNAMIC_FLOW, || self.nll(1, &maps.motion, all))?;
+        let appearance = spent.on(STATIC_FLOW, || self.appearance(&maps.appearance, stills))?;
+        let motion = spent.on(DYNAMIC_FLOW, || self.flows[1].nll(&maps.motion, all))?;
         Ok(Unlikely { rebuilt, appearance, motion })
     }
 
@@ -287,16 +287,16 @@ impl Flows {
         [maps.appearance.len() / (STATIC * plane), maps.motion.len() / (DYNAMIC * plane)]
     }
 
-    /// Eq. 13 of each feature frame, by the flow of one path.
-    fn nll(&self, flow: usize, maps: &[f32], frames: usize) -> Result<Vec<f32>, SystemError> {
+    /// Eq. 13 of each feature frame of the static path, or its worst patch.
+    fn appearance(&self, maps: &[f32], frames: usize) -> Result<Vec<f32>, SystemError> {
         if self.config.flow_patch == 0 {
-            return Ok(self.flows[flow].nll(maps, frames)?);
+            return Ok(self.flows[0].nll(maps, frames)?);
         }
         let InputFormat { width, height, .. } = self.eyes.format;
         let side = self.config.flow_patch.div_ceil(SHRINK);
         let patches = Patches::new(height / SHRINK, width / SHRINK, side, &self.counts);
-        let maps = self.flows[flow].map(maps, frames)?.map;
-        Ok(self.usual.worst(flow, &maps, &patches, &self.counts))
+        let maps = self.flows[0].map(maps, frames)?.map;
+        Ok(self.usual.worst(0, &maps, &patches, &self.counts))
     }
 
     /// How much less likely than usual each place of a clip's last frame is, in nats per dimension of the features: the

@@ -10,11 +10,13 @@ use super::super::eval::Case;
 /// The system of flows.
 const SYSTEM: &str = "itae-nf";
 /// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 32] = [
+const PARTS: [(&str, &str, &str); 34] = [
     (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
     (SYSTEM, "with_static", "itae-nf: + static flow"),
     (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
     (SYSTEM, "likelihood", "itae-nf: flows alone"),
+    ("nf-frames", "likelihood", "nf-frames: whole frame"),
+    ("nf-frames", "patch_likelihood", "nf-frames: worst patch"),
     ("frame-diff", "difference", "frame-diff: mean"),
     ("frame-diff", "patch_difference", "frame-diff: worst patch"),
     ("mog2", "foreground", "mog2: mean"),
