@@ -112,7 +112,10 @@ fn significant(shape: &[usize]) -> &[usize] {
     &shape[..end]
 }
 
-fn decoder(dtype: Dtype) -> Option<fn(&[u8]) -> Vec<f32>> {
+/// From a file's bytes to values.
+type Decode = fn(&[u8]) -> Vec<f32>;
+
+fn decoder(dtype: Dtype) -> Option<Decode> {
     match dtype {
         Dtype::F32 => Some(|bytes| bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
         Dtype::F16 => {

@@ -71,7 +71,8 @@ def halved(network: nn.Module) -> dict[str, Tensor]:
     """The weights, rounded to 16 bits in the network too."""
     for parameter in network.parameters():
         parameter.data = parameter.data.half().float()
-    return {name: tensor.half().contiguous() for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    floats = {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    return {name: tensor.half().contiguous() for name, tensor in floats.items()}
 
 
 def clip_case(network: nn.Module, name: str, features, prefix: str = "") -> dict[str, Tensor]:
