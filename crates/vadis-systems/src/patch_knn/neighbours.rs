@@ -73,7 +73,11 @@ impl Neighbours {
     pub(super) fn of_values(mean: Features, deviation: Features, values: &[f32]) -> Option<Self> {
         let count = values.len() / FEATURES;
         let finite = [&mean[..], &deviation, values].iter().all(|v| v.iter().all(|v| v.is_finite()));
-        if count == 0 || values.len() % FEATURES != 0 || !finite || deviation.iter().any(|d| *d < LEAST) {
+        if count == 0
+            || !values.len().is_multiple_of(FEATURES)
+            || !finite
+            || deviation.iter().any(|d| *d < LEAST)
+        {
             return None;
         }
         let mut neighbours = Self::standing(mean, deviation, count);
