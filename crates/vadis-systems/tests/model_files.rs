@@ -157,7 +157,7 @@ fn a_small_file_cannot_ask_for_a_large_memory() {
             config[key] = value.into();
             metadata.insert("config".to_owned(), config.to_string());
         };
-        let greedy = with_config(&bytes, change, folder.path());
+        let greedy = with_config(bytes, change, folder.path());
         assert!(
             matches!(
                 parse_model(&greedy).err(),

@@ -170,7 +170,7 @@ enum Eye {
     /// Gives the frame in the middle.
     Middle(Box<Window>),
     /// Gives all frames of a window.
-    Whole { recent: VecDeque<Vec<f32>>, scratch: [Scratch; 2] },
+    Whole { recent: VecDeque<Vec<f32>>, scratch: Box<[Scratch; 2]> },
 }
 
 struct Watcher<'a> {

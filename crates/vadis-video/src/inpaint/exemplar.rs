@@ -50,7 +50,7 @@ impl ExemplarFill {
         };
         let all: Vec<Frame> = clips.iter().flatten().cloned().collect();
         check(&all, &vec![Mask::empty(first.width, first.height); all.len()])?;
-        let median = median(clips.iter().map(|clip| &clip[0]).collect());
+        let median = median(&clips.iter().map(|clip| &clip[0]).collect::<Vec<_>>());
         let clip = |frames: Vec<Frame>| {
             let channels = frames[0].colour.channels();
             let differ = frames[0].data.iter().zip(&median).map(|(a, b)| f32::from(a.abs_diff(*b)));
@@ -127,11 +127,11 @@ impl Bounds {
 }
 
 /// Each byte's median over frames.
-fn median(frames: Vec<&Frame>) -> Vec<u8> {
+fn median(frames: &[&Frame]) -> Vec<u8> {
     let mut values = vec![0u8; frames.len()];
     let middle = values.len() / 2;
     let at = |i: usize| {
-        values.iter_mut().zip(&frames).for_each(|(value, frame)| *value = frame.data[i]);
+        values.iter_mut().zip(frames).for_each(|(value, frame)| *value = frame.data[i]);
         *values.select_nth_unstable(middle).1
     };
     (0..frames[0].data.len()).map(at).collect()
@@ -238,11 +238,11 @@ mod tests {
         assert!(matches!(ExemplarFill::new(Vec::new()), Err(InpaintError::NoFootage { .. })));
         let fill = ExemplarFill::new(vec![clip(Colour::Grey, 3)]).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let frame = Frame::filled(64, 48, Colour::Grey, 0);
-        let wrong = fill.fill(&[frame.clone()], &[Mask::empty(8, 8)], &mut rng);
+        let frames = [Frame::filled(64, 48, Colour::Grey, 0)];
+        let wrong = fill.fill(&frames, &[Mask::empty(8, 8)], &mut rng);
         assert!(matches!(wrong, Err(InpaintError::Shape { .. })));
-        assert!(fill.fill(&[frame.clone()], &[], &mut rng).is_err());
-        let empty = fill.fill(&[frame.clone()], &[Mask::empty(64, 48)], &mut rng).unwrap();
-        assert_eq!(empty, [frame], "an empty hole changes nothing");
+        assert!(fill.fill(&frames, &[], &mut rng).is_err());
+        let empty = fill.fill(&frames, &[Mask::empty(64, 48)], &mut rng).unwrap();
+        assert_eq!(empty, frames, "an empty hole changes nothing");
     }
 }

@@ -7,7 +7,6 @@ use vadis::Failure;
 use vadis::data::labels::{read_labels, same_video};
 use vadis::data::{Dataset, OpenOptions, Split};
 use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
-use vadis::eval::metrics::Edges;
 use vadis::eval::normalise::{Normalisation, TrainingStatistics};
 use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
 use vadis::eval::run::{
@@ -167,7 +166,6 @@ fn options(
         options.paper.smoothing = parse("--smoothing", text)?;
         options.causal.smoothing = looking_back(options.paper.smoothing);
     }
-    (options.paper.edges, options.causal.edges) = (Edges::Keep, Edges::Keep);
     (options.paper.tuned_on_test, options.causal.tuned_on_test) = (args.tuned_on_test, args.tuned_on_test);
     options.ladder = args.ladder;
     options.sanity_columns.clone_from(&args.beside);
