@@ -16,7 +16,7 @@ endif
 export DEMO_PRESET FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers clean
+.PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers results clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -54,6 +54,9 @@ bench: setup ## run the benchmarks
 
 bench-peers: setup ## the networks against PyTorch (from PyPI, in .venv); PEERS="--network ae3d --runs 3" for less
 	@scripts/bench-peers $(PEERS)
+
+results: setup ## measure every system on real and synthetic footage (hours; taken up where it stopped)
+	@scripts/results
 
 clean: ## remove what was built and the demo's runs
 	cargo clean
