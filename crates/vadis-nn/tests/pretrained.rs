@@ -1,5 +1,7 @@
 //! Networks of others against the packages that they are published in (`scripts/pretrained.py`).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::ops::ControlFlow;
