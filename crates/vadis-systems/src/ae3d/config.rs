@@ -85,14 +85,14 @@ impl Ae3dConfig {
         };
         match preset {
             Preset::Paper => paper,
-            // At half width and half of Ped2's size a clip costs 6 GFLOP forward, a training step of four some 70.
+            // At half width and half of Ped2's size a clip costs 6 GFLOP forward, a training step of four some 70: about
+            // twelve minutes of two idle cores. Score: by the validation set (docs/results/pseudo.md).
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 21_120 },
                 width: 0.5,
-                max_steps: 1500,
+                max_steps: 1000,
                 rate: 1e-3,
                 schedule: Schedule { warmup: 50, decay: Decay::Cosine { min: 0.0 } },
-                score: Measure::Patch,
                 patch: 20,
                 max_frames: 20_000,
                 calibration_frames: 640,
