@@ -295,3 +295,29 @@ fn too_little_footage_is_said() {
         assert!(matches!(refused, Err(SystemError::TooFewFrames { got: 3, .. })), "{system}");
     }
 }
+
+/// With the weights that `scripts/pretrained-weights` gets, where `VADIS_WEIGHTS` names their folder.
+#[test]
+fn meaning_is_scored_where_there_are_weights() {
+    let with = |path: &str| -> Vec<Setting> {
+        let texts = ["size=32x24", "max_steps=8", "min_steps=8"].map(str::to_owned);
+        let feature = format!("features={path:?}");
+        texts.into_iter().chain([feature]).map(|text| text.parse().unwrap()).collect()
+    };
+    let nowhere = with("nowhere/lite0.safetensors");
+    let refused = train_with("pseudo", &nowhere, plain(&bench("pseudo", &nowhere)));
+    assert!(refused.is_err_and(|error| error.to_string().contains("nowhere")));
+    let Some(folder) = std::env::var_os("VADIS_WEIGHTS") else { return };
+    let path = std::path::Path::new(&folder).join("efficientnet-lite0.safetensors");
+    let settings = with(&path.to_string_lossy());
+    let bench = bench("pseudo", &settings);
+    let model = train_with("pseudo", &settings, plain(&bench)).unwrap();
+    assert_eq!(model.indicators().last(), Some(&"semantic"));
+    let whole = score(model.as_ref(), &bench.frames, 240);
+    assert_eq!(whole, score(model.as_ref(), &bench.frames, 7));
+    assert!(whole.iter().all(|s| (0.0..=1.0).contains(&s.indicators[6])));
+    let file = bench.folder.path().join("model.safetensors");
+    save_model(model.as_ref(), &ModelInfo::default(), &file).unwrap();
+    let (loaded, _) = load_model(&file).unwrap();
+    assert_eq!(whole, score(loaded.as_ref(), &bench.frames, 64));
+}

@@ -11,6 +11,9 @@ use crate::{InputFormat, Preset, SystemError};
 /// Channels of a flow's picture: u, v and |(u, v)| (ours: a flow has two, the network takes three).
 pub(super) const FLOW_CHANNELS: usize = 3;
 
+/// Before the path of a diffusion model's weights.
+pub(super) const DIFFUSION: &str = "diffusion:";
+
 /// Every setting of `pseudo`: those of both autoencoders, and what follows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PseudoConfig {
@@ -26,8 +29,8 @@ pub struct PseudoConfig {
     pub masks: String,
     /// Grey levels by which an object differs from the background at least (ours).
     pub contrast: u8,
-    /// What fills it: `patch` (an exemplar from elsewhere in the footage, ours) or `diffuse` (from the rim inwards).
-    /// Paper: latent diffusion.
+    /// What fills it: `patch` (an exemplar from elsewhere in the footage, ours), `diffuse` (from the rim inwards), or
+    /// `diffusion:PATH` (latent diffusion with the weights there; paper), which takes minutes a frame on a CPU.
     pub inpaint: String,
     /// α of the Beta distribution of mixup (paper: 0.4).
     pub mixup: f64,
@@ -39,6 +42,25 @@ pub struct PseudoConfig {
     pub appearance_weight: f64,
     /// η₂, weight of the flow's error.
     pub motion_weight: f64,
+    /// η₃, weight of the discriminator's probability, where there is one.
+    pub semantic_weight: f64,
+    /// Weight file of the network whose features the discriminator sees; empty for no discriminator. The model finds it
+    /// again by this path.
+    pub features: String,
+    /// That network: `efficientnet-lite0` (ours) or `clip-vit-b16` (paper: ViFi-CLIP, of that layout).
+    pub encoder: Encoder,
+}
+
+/// A network that describes frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoder {
+    /// EfficientNet-Lite0, 1280 features.
+    #[serde(rename = "efficientnet-lite0")]
+    EfficientnetLite0,
+    /// CLIP's image encoder, 512 features.
+    #[serde(rename = "clip-vit-b16")]
+    ClipVitB16,
 }
 
 impl PseudoConfig {
@@ -68,6 +90,9 @@ impl PseudoConfig {
             flow_cache: String::new(),
             appearance_weight: 1.0,
             motion_weight: 1.0,
+            semantic_weight: 1.0,
+            features: String::new(),
+            encoder: Encoder::EfficientnetLite0,
         }
     }
 
@@ -90,8 +115,9 @@ impl PseudoConfig {
         if self.masks.is_empty() {
             return Err(setting("masks", "must be `random`, `objects` or a folder"));
         }
-        if !["patch", "diffuse"].contains(&self.inpaint.as_str()) {
-            return Err(setting("inpaint", "must be `patch` or `diffuse`"));
+        let with_weights = self.inpaint.strip_prefix(DIFFUSION).is_some_and(|path| !path.is_empty());
+        if !["patch", "diffuse"].contains(&self.inpaint.as_str()) && !with_weights {
+            return Err(setting("inpaint", "must be `patch`, `diffuse` or `diffusion:PATH`"));
         }
         if !(self.mixup.is_finite() && self.mixup > 0.0) {
             return Err(setting("mixup", "must be a positive number"));
@@ -99,13 +125,18 @@ impl PseudoConfig {
         if !(self.flow_limit.is_finite() && self.flow_limit > 0.0) {
             return Err(setting("flow_limit", "must be a positive number of pixels"));
         }
-        let weights = [("appearance_weight", self.appearance_weight), ("motion_weight", self.motion_weight)];
+        let weights = [
+            ("appearance_weight", self.appearance_weight),
+            ("motion_weight", self.motion_weight),
+            ("semantic_weight", self.semantic_weight),
+        ];
         for (key, weight) in weights {
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(setting(key, "must be 0 or a positive number"));
             }
         }
-        if weights.iter().all(|(_, weight)| *weight == 0.0) {
+        let counted = if self.features.is_empty() { 2 } else { 3 };
+        if weights[..counted].iter().all(|(_, weight)| *weight == 0.0) {
             return Err(setting("appearance_weight", "one of the weights must be above 0"));
         }
         Ok(())
@@ -128,6 +159,7 @@ mod tests {
             ("mixup=0.0", "mixup"),
             ("flow_limit=0.0", "flow_limit"),
             ("motion_weight=-1.0", "motion_weight"),
+            ("inpaint=\"diffusion:\"", "inpaint"),
             ("clip=3", "clip"),
         ] {
             let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();

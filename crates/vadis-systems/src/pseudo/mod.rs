@@ -2,13 +2,16 @@
 //!
 //! Two autoencoders of [`crate::ae3d`]'s kind, one over frames and one over their optical flow, learn to make the normal
 //! clip also of a pseudo-anomaly: a clip in which something else was painted in the place of an object, and a clip of flows
-//! in which a patch was mixed with another one. A frame's score is how badly it and its flow are rebuilt (Eq. 6).
+//! in which a patch was mixed with another one. A frame's score is how badly it and its flow are rebuilt (Eq. 6), and, where
+//! weights of a network that knows meanings are at hand, how much it looks like a pseudo-anomaly to a discriminator.
 //!
-//! Read on: [`config`](self) → `mask` → `spatial`, `temporal` → `train` (`sheet`) → `score`.
+//! Read on: [`config`](self) → `mask` → `spatial` (`diffusion`), `temporal` → `train` (`sheet`, `semantic`) → `score`.
 
 mod config;
+mod diffusion;
 mod mask;
 mod score;
+mod semantic;
 mod sheet;
 mod spatial;
 mod temporal;
@@ -18,7 +21,7 @@ use vadis_nn::weights::WeightFile;
 
 use crate::{Configured, FrameStore, InputFormat, Method, Model, Preset, Session, Setting, SystemError};
 
-pub use config::PseudoConfig;
+pub use config::{Encoder, PseudoConfig};
 pub use score::PseudoModel;
 
 const KEY: &str = "pseudo";

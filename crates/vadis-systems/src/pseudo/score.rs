@@ -9,6 +9,7 @@ use vadis_video::Frame;
 
 use super::PseudoConfig;
 use super::config::FLOW_CHANNELS;
+use super::semantic::{self, Semantic};
 use super::temporal::{Flows, flow_planes};
 use crate::ae3d::config::Measure;
 use crate::ae3d::network::{Autoencoder, Frozen, Shape};
@@ -23,10 +24,19 @@ use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
 
-/// ω₁ and ω₂, which the score is made of; and of each both measures, of the whole frame and of the worst patch. One
-/// of meaning (ω₃) would stand beside them.
-const INDICATORS: [&str; 6] =
-    ["appearance", "motion", "appearance_frame", "motion_frame", "appearance_patch", "motion_patch"];
+/// ω₁ and ω₂, which the score is made of; of each both measures, of the whole frame and of the worst patch; and ω₃, of a
+/// model with a discriminator.
+const INDICATORS: [&str; 7] = [
+    "appearance",
+    "motion",
+    "appearance_frame",
+    "motion_frame",
+    "appearance_patch",
+    "motion_patch",
+    "semantic",
+];
+/// Place of ω₃ in them.
+const SEMANTIC: usize = 6;
 /// The networks' names in a weight file.
 pub(super) const PARTS: [&str; 2] = ["appearance", "motion"];
 
@@ -39,6 +49,7 @@ pub struct PseudoModel {
     /// Of appearance and of motion.
     networks: [Frozen; 2],
     flows: Flows,
+    semantic: Option<Semantic>,
     counts: Vec<f32>,
     statistics: Statistics,
 }
@@ -49,6 +60,7 @@ impl PseudoModel {
         format: InputFormat,
         networks: [&Autoencoder; 2],
         counts: Vec<f32>,
+        semantic: Option<Semantic>,
     ) -> Result<Self, SystemError> {
         let named = PARTS.iter().zip(networks);
         let weights = named.flat_map(|(part, network)| {
@@ -60,6 +72,7 @@ impl PseudoModel {
             flows: Flows::open(&config.flow_cache, &counts)?,
             config,
             format,
+            semantic,
             counts,
             statistics: Statistics::default(),
         })
@@ -80,13 +93,15 @@ impl PseudoModel {
         let counts = counts_in(file, format)?;
         let shapes = config.networks(format).map(Shape::Plain);
         let needed = shapes[0].value_count()?.saturating_add(shapes[1].value_count()?);
-        let mut weights = network_weights(file, needed, |name| name != COUNTS)?;
+        let is_autoencoders = |name: &str| name != COUNTS && !name.starts_with(semantic::PART);
+        let mut weights = network_weights(file, needed, is_autoencoders)?;
         let device = burn::tensor::Device::default();
         let mut networks = Vec::new();
         for (shape, part) in shapes.iter().zip(PARTS) {
             networks.push(shape.init(&device, 0)?.with_state(take_part(&mut weights, part))?);
         }
-        let mut model = Self::new(config, format, [&networks[0], &networks[1]], counts)?;
+        let semantic = Semantic::from_file(&config, file)?;
+        let mut model = Self::new(config, format, [&networks[0], &networks[1]], counts, semantic)?;
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
@@ -96,9 +111,10 @@ impl PseudoModel {
     pub(super) fn told(&self, indicators: &[f64]) -> (f64, Vec<f64>) {
         let standardised =
             |column: usize| self.statistics.standardised(INDICATORS[column], indicators[column]);
-        let score =
-            self.config.appearance_weight * standardised(0) + self.config.motion_weight * standardised(1);
-        (score, indicators.to_vec())
+        let PseudoConfig { appearance_weight, motion_weight, semantic_weight, .. } = self.config;
+        let errors = appearance_weight * standardised(0) + motion_weight * standardised(1);
+        let meaning = indicators.get(SEMANTIC).map_or(0.0, |_| semantic_weight * standardised(SEMANTIC));
+        (errors + meaning, indicators.to_vec())
     }
 
     fn planes(&self, frame: &Frame) -> Vec<f32> {
@@ -130,6 +146,9 @@ struct Watcher<'a> {
     windows: Option<[Window; 2]>,
     /// Squared errors of frames whose flow is not judged yet.
     waiting: VecDeque<Vec<f32>>,
+    /// Frames taken, and the meanings of those that a window will have in its middle and that are not told yet.
+    taken: usize,
+    meanings: VecDeque<f64>,
     last: Option<Frame>,
     /// The flow from the frame before the last one to it.
     flow: Vec<f32>,
@@ -160,7 +179,9 @@ impl Watcher<'_> {
             Measure::Frame => frames,
             Measure::Patch => patches,
         };
-        let (score, indicators) = model.told(&[chosen, frames, patches].concat());
+        let meaning = self.meanings.pop_front();
+        let columns = [chosen, frames, patches].concat().into_iter().chain(meaning);
+        let (score, indicators) = model.told(&columns.collect::<Vec<_>>());
         let both: Vec<f32> = appearance.iter().zip(&motion).map(|(a, b)| a + b).collect();
         let InputFormat { width, height, .. } = model.format;
         let heat = box_blur(&both, height, width, model.config.ae3d.patch / 2);
@@ -175,6 +196,10 @@ impl Watch for Watcher<'_> {
 
     fn push(&mut self, frame: &Frame) -> Result<Option<Verdict>, SystemError> {
         let model = self.model;
+        if let Some(semantic) = model.semantic.as_ref().filter(|_| self.taken >= model.config.ae3d.scored()) {
+            self.meanings.push_back(semantic.score(&model.flows.seen(frame))?);
+        }
+        self.taken += 1;
         let planes = model.planes(frame);
         if let Some([picture, rebuilt]) = self.windows()?[0].push(planes)? {
             self.waiting.push_back(squared_error(&picture, &rebuilt, &model.counts));
@@ -209,7 +234,7 @@ impl Model for PseudoModel {
     }
 
     fn indicators(&self) -> &[&'static str] {
-        &INDICATORS
+        if self.semantic.is_some() { &INDICATORS } else { &INDICATORS[..SEMANTIC] }
     }
 
     fn statistics(&self) -> &Statistics {
@@ -226,6 +251,8 @@ impl Model for PseudoModel {
             patches: self.patches(),
             windows: None,
             waiting: VecDeque::new(),
+            taken: 0,
+            meanings: VecDeque::new(),
             last: None,
             flow: Vec::new(),
         };
@@ -235,7 +262,8 @@ impl Model for PseudoModel {
 
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
-        self.weights.iter().cloned().for_each(|tensor| file.insert(tensor));
+        let semantic = self.semantic.iter().flat_map(Semantic::state);
+        self.weights.iter().cloned().chain(semantic).for_each(|tensor| file.insert(tensor));
         put_format(&mut file, self.format, &self.counts);
         file
     }

@@ -1,11 +1,16 @@
 //! Spatial pseudo-anomalies (Eq. 2): something else in the place of what is cut out.
 
+use std::path::Path;
+
+use burn::tensor::Device;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use vadis_video::Frame;
 use vadis_video::inpaint::{DiffuseFill, ExemplarFill, Inpaint};
 
 use super::PseudoConfig;
+use super::config::DIFFUSION;
+use super::diffusion::DiffusionFill;
 use super::mask::Masks;
 use crate::clips::{Run, clip_starts, put_frame};
 use crate::examples::{ClipSource, Example};
@@ -15,14 +20,18 @@ use crate::{FrameStore, SystemError};
 /// Clips of the footage that holes are filled from.
 const EXEMPLARS: usize = 48;
 
-/// What fills holes, as the settings say. A way with a network is one more arm here.
+/// What fills holes, as the settings say.
 pub(super) fn inpainting(
     config: &PseudoConfig,
     footage: &FrameStore,
     runs: &[Run],
+    device: &Device,
 ) -> Result<Box<dyn Inpaint>, SystemError> {
     if config.inpaint == "diffuse" {
         return Ok(Box::new(DiffuseFill::default()));
+    }
+    if let Some(path) = config.inpaint.strip_prefix(DIFFUSION) {
+        return Ok(Box::new(DiffusionFill::open(Path::new(path), device)?));
     }
     let starts = spread(&clip_starts(runs, config.ae3d.clip, 1), EXEMPLARS);
     let clip = |start: &usize| frames_at(footage, *start, config.ae3d.clip);

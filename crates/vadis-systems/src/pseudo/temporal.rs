@@ -55,7 +55,7 @@ impl Flows {
     }
 
     /// The frame with the pixels that do not count made grey.
-    fn seen<'a>(&self, frame: &'a Frame) -> Cow<'a, Frame> {
+    pub(super) fn seen<'a>(&self, frame: &'a Frame) -> Cow<'a, Frame> {
         if self.counts.iter().all(|&count| count > 0.0) {
             return Cow::Borrowed(frame);
         }

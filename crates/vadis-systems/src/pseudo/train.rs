@@ -8,6 +8,7 @@ use vadis_nn::weights::WeightFile;
 use super::PseudoConfig;
 use super::mask::Masks;
 use super::score::{PARTS, PseudoModel, take_part};
+use super::semantic::Semantic;
 use super::sheet;
 use super::spatial::{Spatial, inpainting};
 use super::temporal::{Flows, Temporal};
@@ -36,7 +37,7 @@ pub(super) fn train(
     let counts = counts_of(format, session.ignore.as_ref());
     let identity = format!("{} {}", super::KEY, identity(config, footage, session)?);
     let masks = Masks::new(config, footage, &parts.train)?;
-    let inpaint = inpainting(config, footage, &parts.train)?;
+    let inpaint = inpainting(config, footage, &parts.train, &session.device)?;
     let spatial = Spatial { config, footage, counts: &counts, masks: &masks, inpaint: inpaint.as_ref() };
     let (_folder, flows) = flows(config, &counts)?;
     let temporal = Temporal::new(config, (footage, &parts.train), &counts, &masks, &flows)?;
@@ -61,7 +62,8 @@ pub(super) fn train(
     let mut learner = MotionLearner { appearance, motion };
     train_on_clips(&mut learner, &temporal, &course, &parts, session)?;
     let networks = [&learner.appearance, &learner.motion.network];
-    let mut model = PseudoModel::new(config.clone(), format, networks, counts.clone())?;
+    let semantic = Semantic::learn(config, &spatial, &flows, &parts.train, session)?;
+    let mut model = PseudoModel::new(config.clone(), format, networks, counts.clone(), semantic)?;
     let (runs, kind) = calibration_runs(&parts, clip, config.ae3d.calibration_frames, session);
     let mut seen = observe_runs(&model, footage, &runs, session)?;
     model.set_statistics(seen.statistics(kind));
