@@ -372,7 +372,108 @@ impl<L: ClipLearner, S: ClipSource> Training<'_, L, S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use vadis_nn::schedule::Decay;
+    use vadis_video::{Colour, Frame};
+
     use super::*;
+    use crate::{FrameStoreWriter, InputFormat, cpu_device};
+
+    /// Knows the step that it is at, and the one that it kept; its held-out loss is lowest at step 30.
+    struct Stepper {
+        patience: u64,
+        at: u64,
+        kept: u64,
+    }
+
+    impl ClipLearner for Stepper {
+        fn system(&self) -> &'static str {
+            "stepper"
+        }
+
+        fn planes(&self, frame: &[u8]) -> Vec<f32> {
+            frame.iter().map(|&v| f32::from(v)).collect()
+        }
+
+        fn step(&mut self, _clips: Vec<f32>, _batch: usize, _rate: f64) -> Result<Terms, SystemError> {
+            self.at += 1;
+            Ok(vec![("loss".to_owned(), 1.0)])
+        }
+
+        fn look(&self, _clips: Vec<f32>, _batch: usize) -> Result<f64, SystemError> {
+            Ok(self.at.abs_diff(30) as f64)
+        }
+
+        fn patience(&self) -> u64 {
+            self.patience
+        }
+
+        fn keep_best(&mut self) -> Result<(), SystemError> {
+            self.kept = self.at;
+            Ok(())
+        }
+
+        fn go_back_to_best(&mut self) -> Result<(), SystemError> {
+            self.at = self.kept;
+            Ok(())
+        }
+
+        fn state(&self) -> Result<WeightFile, SystemError> {
+            Ok(WeightFile::default())
+        }
+
+        fn restore(&mut self, _state: WeightFile, _steps: u64) -> Result<(), SystemError> {
+            Ok(())
+        }
+    }
+
+    /// Steps done and the step whose result is kept, of 200.
+    fn trained(patience: u64) -> (usize, u64) {
+        let format = InputFormat { width: 1, height: 1, colour: Colour::Grey };
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = FrameStoreWriter::create(folder.path(), format, 100).unwrap();
+        (0..40).for_each(|index| {
+            writer.push(0, &Frame { index, ..Frame::filled(1, 1, Colour::Grey, 7) }).unwrap();
+        });
+        let footage = writer.finish().unwrap();
+        let parts = Parts::of(footage.frames(), 0.2, 3);
+        let course = Course {
+            length: 3,
+            stride: 1,
+            batch: 4,
+            epochs: 1,
+            min_steps: 200,
+            max_steps: 200,
+            rate: 0.1,
+            schedule: Schedule::new(Decay::Constant),
+            identity: String::new(),
+            earlier: Vec::new(),
+        };
+        let interrupt = AtomicBool::new(false);
+        let mut session = Session {
+            seed: 0,
+            device: cpu_device(),
+            ignore: None,
+            checkpoint: None,
+            resume: false,
+            interrupt: &interrupt,
+            progress: &mut |_| (),
+            log: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut learner = Stepper { patience, at: 0, kept: 0 };
+        train_on_clips(&mut learner, &course, &footage, &parts, &mut session).unwrap();
+        assert_eq!(session.notes.len(), usize::from(patience > 0));
+        (session.log.len(), learner.at)
+    }
+
+    #[test]
+    fn training_stops_after_looks_without_a_lower_loss_and_goes_back() {
+        // Looks come after the first step and each tenth: the third after that of step 30 is that of step 60.
+        assert_eq!(trained(3), (60, 30));
+        assert_eq!(trained(0), (200, 200));
+    }
 
     #[test]
     fn logs_of_two_learners_have_the_columns_of_both() {
