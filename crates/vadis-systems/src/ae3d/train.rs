@@ -179,8 +179,8 @@ impl ClipLearner for AutoencoderLearner {
     fn look(&self, clips: Vec<f32>, batch: usize) -> Result<f64, SystemError> {
         let frozen = self.network.frozen()?;
         let size = clips.len() / batch.max(1);
-        let (mut scratch, mut sum) = (Default::default(), 0.0);
-        let _: &mut [Scratch; 2] = &mut scratch;
+        let mut scratch: [Scratch; 2] = Default::default();
+        let mut sum = 0.0;
         for clip in clips.chunks_exact(size) {
             let rebuilt = frozen.run(clip, 1, &mut scratch)?;
             sum += rebuilt.iter().zip(clip).map(|(a, b)| f64::from((a - b) * (a - b))).sum::<f64>();

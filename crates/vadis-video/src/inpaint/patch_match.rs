@@ -154,7 +154,7 @@ impl Offsets {
         for &pixel in &self.pixels {
             let sum = sums[pixel];
             let values = &mut out.data[pixel * channels..][..channels];
-            values.iter_mut().zip(sum).for_each(|(value, sum_)| *value = (sum_ / sum[3].max(1)) as u8);
+            values.iter_mut().zip(sum).for_each(|(value, total)| *value = (total / sum[3].max(1)) as u8);
         }
         out
     }
