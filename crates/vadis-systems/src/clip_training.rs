@@ -378,6 +378,7 @@ mod tests {
     use vadis_video::{Colour, Frame};
 
     use super::*;
+    use crate::examples::PlainClips;
     use crate::{FrameStoreWriter, InputFormat, cpu_device};
 
     /// Knows the step that it is at, and the one that it kept; its held-out loss is lowest at step 30.
@@ -392,11 +393,7 @@ mod tests {
             "stepper"
         }
 
-        fn planes(&self, frame: &[u8]) -> Vec<f32> {
-            frame.iter().map(|&v| f32::from(v)).collect()
-        }
-
-        fn step(&mut self, _clips: Vec<f32>, _batch: usize, _rate: f64) -> Result<Terms, SystemError> {
+        fn step(&mut self, _examples: Examples, _rate: f64) -> Result<Terms, SystemError> {
             self.at += 1;
             Ok(vec![("loss".to_owned(), 1.0)])
         }
@@ -463,7 +460,9 @@ mod tests {
             notes: Vec::new(),
         };
         let mut learner = Stepper { patience, at: 0, kept: 0 };
-        train_on_clips(&mut learner, &course, &footage, &parts, &mut session).unwrap();
+        let planes = |frame: &[u8]| frame.iter().map(|&v| f32::from(v)).collect();
+        let source = PlainClips { footage: &footage, length: 3, planes };
+        train_on_clips(&mut learner, &source, &course, &parts, &mut session).unwrap();
         assert_eq!(session.notes.len(), usize::from(patience > 0));
         (session.log.len(), learner.at)
     }
