@@ -42,7 +42,7 @@ pub struct FlowConfig {
     pub flow_rate: f64,
     /// Side of the patch whose likelihood by the static flow, against what is usual at its place, is the frame's, in pixels
     /// of the network's input; 0 for the whole frame's likelihood (paper: 0). The dynamic flow's is always the whole
-    /// frame's: its patches told less on the validation set.
+    /// frame's: its patches told less on the validation set. No preset but `tiny` uses patches (docs/results/itae-nf.md).
     pub flow_patch: usize,
 }
 
@@ -69,7 +69,6 @@ impl FlowConfig {
                 flow_batch: 16,
                 flow_clips: 4,
                 flow_max_steps: 400,
-                flow_patch: 20,
                 ..paper
             },
             Preset::Tiny => Self {
