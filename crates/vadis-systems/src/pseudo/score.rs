@@ -69,13 +69,20 @@ impl PseudoModel {
         Ok(Self {
             weights: weights.collect(),
             networks: [networks[0].frozen()?, networks[1].frozen()?],
-            flows: Flows::open(&config.flow_cache, &counts)?,
+            flows: Flows::open("", &counts)?,
             config,
             format,
             semantic,
             counts,
             statistics: Statistics::default(),
         })
+    }
+
+    /// The same with flows from the folder of the settings. A model that was loaded has none: a file must not say where
+    /// vadis writes.
+    pub(super) fn with_flow_cache(mut self) -> Result<Self, SystemError> {
+        self.flows = Flows::open(&self.config.flow_cache, &self.counts)?;
+        Ok(self)
     }
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {

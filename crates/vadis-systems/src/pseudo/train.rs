@@ -63,7 +63,8 @@ pub(super) fn train(
     train_on_clips(&mut learner, &temporal, &course, &parts, session)?;
     let networks = [&learner.appearance, &learner.motion.network];
     let semantic = Semantic::learn(config, &spatial, &flows, &parts.train, session)?;
-    let mut model = PseudoModel::new(config.clone(), format, networks, counts.clone(), semantic)?;
+    let model = PseudoModel::new(config.clone(), format, networks, counts.clone(), semantic)?;
+    let mut model = model.with_flow_cache()?;
     let (runs, kind) = calibration_runs(&parts, clip, config.ae3d.calibration_frames, session);
     let mut seen = observe_runs(&model, footage, &runs, session)?;
     model.set_statistics(seen.statistics(kind));
