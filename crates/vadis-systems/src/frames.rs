@@ -1,5 +1,7 @@
 //! What the systems share in reading footage: bytes to numbers, the median background, score statistics.
 
+use std::borrow::Cow;
+
 use vadis_video::{Frame, Mask};
 
 use crate::clips::{Parts, Run, thinned};
@@ -24,6 +26,17 @@ pub(crate) fn counts_of(format: InputFormat, ignore: Option<&Mask>) -> Vec<f32> 
     }
 }
 
+/// The frame with the pixels that do not count made `grey`, so that nothing is seen of them; `counts` is 1 where one does.
+pub(crate) fn veiled<'a>(frame: &'a Frame, counts: &[f32], grey: u8) -> Cow<'a, Frame> {
+    if counts.iter().all(|&count| count > 0.0) {
+        return Cow::Borrowed(frame);
+    }
+    let mut veiled = frame.clone();
+    let pixels = veiled.data.chunks_exact_mut(frame.colour.channels());
+    pixels.zip(counts).filter(|(_, count)| **count == 0.0).for_each(|(pixel, _)| pixel.fill(grey));
+    Cow::Owned(veiled)
+}
+
 /// Bytes of frames as `[channels, height, width]` in [0, 1] one after another, ignored pixels neutral.
 pub(crate) fn to_unit(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Vec<f32> {
     let channels = format.colour.channels();
@@ -45,6 +58,12 @@ pub(crate) fn to_planes(bytes: &[u8], format: InputFormat, counts: &[f32]) -> Ve
     let mut planes = to_unit(bytes, format, counts);
     planes.iter_mut().for_each(|v| *v = *v * 2.0 - 1.0);
     planes
+}
+
+/// How much each value is above what is usual at its place, 0 where it is not or does not count.
+pub(crate) fn above_usual(values: &[f32], usual: &[f32], counts: &[f32]) -> Vec<f32> {
+    let above = values.iter().zip(usual).zip(counts);
+    above.map(|((value, usual), count)| (value - usual).max(0.0) * count).collect()
 }
 
 /// Values in [0, 1] as bytes.

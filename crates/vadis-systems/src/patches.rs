@@ -4,6 +4,7 @@
 pub(crate) type Tables<const N: usize> = [Vec<f64>; N];
 
 /// Every position of a square patch at which at least half of the patch counts.
+#[derive(Debug)]
 pub(crate) struct Patches {
     height: usize,
     width: usize,

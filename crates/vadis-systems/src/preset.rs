@@ -1,6 +1,6 @@
 //! Presets and the settings over them.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -100,6 +100,30 @@ fn parse_value(text: &str) -> Value {
     let document = format!("value = {text}");
     let parsed = document.parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
     parsed.and_then(|v| serde_json::to_value(v).ok()).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// An error of the setting `key`.
+pub(crate) fn setting(key: &str, reason: impl Display) -> SystemError {
+    SystemError::Setting { key: key.to_owned(), reason: reason.to_string() }
+}
+
+/// # Errors
+/// [`SystemError::Setting`] if `value` is not in `least..=most`.
+pub(crate) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<(), SystemError> {
+    match (least..=most).contains(&value) {
+        true => Ok(()),
+        false if most == usize::MAX => Err(setting(key, format!("must be at least {least}"))),
+        false => Err(setting(key, format!("must be from {least} to {most}"))),
+    }
+}
+
+/// # Errors
+/// [`SystemError::Setting`] if `value` is no probability.
+pub(crate) fn probability(key: &str, value: f64) -> Result<(), SystemError> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(setting(key, "must be from 0 to 1")),
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! The settings of the 3-D autoencoder and of what its descendants add, each with where it comes from.
 
-use std::fmt::Display;
-
 use serde::{Deserialize, Serialize};
 use vadis_nn::networks::{Ae3dConfig as NetworkConfig, MemAeConfig};
 use vadis_nn::schedule::{Decay, Schedule};
 use vadis_video::Colour;
 
 use crate::mle::Size;
+use crate::preset::{probability, setting, within};
 use crate::{InputFormat, Preset, SystemError};
 
 /// What of the error is the score.
@@ -258,30 +257,6 @@ impl SkipConfig {
             return Err(setting("strides", "must be one or more numbers of frames from 2 to 100"));
         }
         Ok(())
-    }
-}
-
-/// An error of the setting `key`.
-pub(crate) fn setting(key: &str, reason: impl Display) -> SystemError {
-    SystemError::Setting { key: key.to_owned(), reason: reason.to_string() }
-}
-
-/// # Errors
-/// [`SystemError::Setting`] if `value` is not in `least..=most`.
-pub(crate) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<(), SystemError> {
-    match (least..=most).contains(&value) {
-        true => Ok(()),
-        false if most == usize::MAX => Err(setting(key, format!("must be at least {least}"))),
-        false => Err(setting(key, format!("must be from {least} to {most}"))),
-    }
-}
-
-/// # Errors
-/// [`SystemError::Setting`] if `value` is no probability.
-pub(crate) fn probability(key: &str, value: f64) -> Result<(), SystemError> {
-    match (0.0..=1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(setting(key, "must be from 0 to 1")),
     }
 }
 

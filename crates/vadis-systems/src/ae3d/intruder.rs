@@ -7,8 +7,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use vadis_video::{Colour, Frame, FrameFormat, FrameReader, ReadOptions, VideoError, discover_path, resize};
 
-use super::config::setting;
 use crate::SystemError;
+use crate::preset::setting;
 
 /// Side to which the user's pictures are scaled; CIFAR's have 32 pixels.
 const SIDE: usize = 64;

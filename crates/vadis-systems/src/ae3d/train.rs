@@ -122,7 +122,7 @@ impl AutoencoderLearner {
 
 /// The network with the encoder and the decoder of a model file; a memory stays untrained.
 fn started(network: Autoencoder, path: &str) -> Result<Autoencoder, SystemError> {
-    let wrong = |reason: String| super::config::setting("start", format!("{path}: {reason}"));
+    let wrong = |reason: String| crate::preset::setting("start", format!("{path}: {reason}"));
     let mut file = WeightFile::load(path.as_ref()).map_err(|e| wrong(e.to_string()))?;
     let mut missing = None;
     let state = network.state().into_iter().map(|own| match file.tensors.remove(&own.name) {

@@ -298,22 +298,22 @@ impl Flows {
         Ok(self.usual.worst(0, &maps, &patches, &self.counts))
     }
 
-    /// How much less likely than usual each place of a clip's last frame is, in nats per dimension of the features: the
+    /// The clip rebuilt, and how much less likely than usual each place of its last frame is, in nats per dimension of the features: the
     /// last frame that the static path sees, and the last that the dynamic one does, together. `[height, width]` of the
     /// maps.
     pub(super) fn unusual_in_last(
         &self,
         clip: &[f32],
         scratch: &mut Scratch,
-    ) -> Result<Vec<f32>, SystemError> {
-        let (_, maps) = self.look(clip, scratch)?;
+    ) -> Result<(Vec<f32>, Vec<f32>), SystemError> {
+        let (rebuilt, maps) = self.look(clip, scratch)?;
         let last =
             |values: &[f32], channels: usize| values[values.len() - channels * self.eyes.plane()..].to_vec();
         let appearance = self.flows[0].map(&last(&maps.appearance, STATIC), 1)?.map;
         let motion = self.flows[1].map(&last(&maps.motion, DYNAMIC), 1)?.map;
         let mut sum = self.usual.unusual(0, &appearance, &self.counts);
         sum.iter_mut().zip(self.usual.unusual(1, &motion, &self.counts)).for_each(|(sum, v)| *sum += v);
-        Ok(sum)
+        Ok((rebuilt, sum))
     }
 }
 

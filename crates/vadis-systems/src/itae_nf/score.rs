@@ -159,17 +159,17 @@ impl ItaeModel {
         }
     }
 
-    /// Where the last frame of a clip is less likely than usual, both flows together.
-    fn unlikely(&self, clip: &[f32]) -> Result<Option<Vec<f32>>, SystemError> {
-        let Some(flows) = self.flows() else { return Ok(None) };
+    /// The clip rebuilt, and where its last frame is less likely than usual, both flows together.
+    fn see_last(&self, clip: &[f32]) -> Result<(Vec<f32>, Option<Vec<f32>>), SystemError> {
+        let Some(flows) = self.flows() else { return Ok((self.rebuild(clip)?, None)) };
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let map = flows.unusual_in_last(clip, &mut scratch)?;
+        let (rebuilt, map) = flows.unusual_in_last(clip, &mut scratch)?;
         let InputFormat { width, height, .. } = self.format;
         let columns = width / SHRINK;
         let at = |pixel: usize| map[pixel / width / SHRINK * columns + pixel % width / SHRINK];
         let map: Vec<f32> = (0..width * height).map(|i| at(i) * self.counts[i]).collect();
         // A map's cells are as wide as this, and squares of them share their value.
-        Ok(Some(box_blur(&map, height, width, SHRINK)))
+        Ok((rebuilt, Some(box_blur(&map, height, width, SHRINK))))
     }
 
     /// The clip rebuilt, and how unlikely its static and its dynamic feature frames are, where there are flows.
@@ -315,7 +315,7 @@ impl Model for ItaeModel {
             let place = (frames.len() + t).saturating_sub(length).min(frames.len() - 1);
             put_frame(&mut clip, t, &ClipJudge::planes(self, &frames[place].data), [channels, length]);
         }
-        let rebuilt = self.rebuild(&clip)?;
+        let (rebuilt, unlikely) = self.see_last(&clip)?;
         let plane = self.counts.len();
         let byte = |i: usize| {
             let value = rebuilt[((i % channels) * length + length - 1) * plane + i / channels];
@@ -324,11 +324,7 @@ impl Model for ItaeModel {
         let data = (0..plane * channels).map(byte).collect();
         let InputFormat { width, height, .. } = self.format;
         let latent = cells(&self.error(&clip, &rebuilt, length - 1), width, height);
-        Ok(Explanation {
-            reconstruction: Some(Frame { data, ..last.clone() }),
-            latent,
-            unlikely: self.unlikely(&clip)?,
-        })
+        Ok(Explanation { reconstruction: Some(Frame { data, ..last.clone() }), latent, unlikely })
     }
 }
 

@@ -8,6 +8,7 @@ use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 
 use crate::SystemError;
+use crate::frames::above_usual;
 use crate::patches::Patches;
 
 /// Mean map of each flow over training footage, nats per dimension.
@@ -31,8 +32,7 @@ impl Usual {
 
     /// How much less likely than usual each place of a map of `flow` is, 0 where it is no less or does not count.
     pub(super) fn unusual(&self, flow: usize, map: &[f32], counts: &[f32]) -> Vec<f32> {
-        let less = map.iter().zip(&self.0[flow]).zip(counts);
-        less.map(|((value, usual), count)| (value - usual).max(0.0) * count).collect()
+        above_usual(map, &self.0[flow], counts)
     }
 
     /// The worst patch of each of the maps of `flow`.

@@ -8,6 +8,7 @@ use vadis_video::Colour;
 use super::Kind;
 use crate::mle::Size;
 use crate::model_file::parse;
+use crate::preset::setting;
 use crate::{InputFormat, Preset, Setting, SystemError};
 
 /// Frames that stay together where footage is thinned: what moves is seen between neighbours.
@@ -81,20 +82,16 @@ impl Frames {
     /// [`SystemError::Setting`] for a value out of its range.
     pub(crate) fn check(&self) -> Result<(), SystemError> {
         if !(2..=256).contains(&self.patch) {
-            return out_of_range("patch", "must be from 2 to 256 pixels");
+            return Err(setting("patch", "must be from 2 to 256 pixels"));
         }
         if !(0.0..=0.9).contains(&self.holdout) {
-            return out_of_range("holdout", "must be from 0 to 0.9");
+            return Err(setting("holdout", "must be from 0 to 0.9"));
         }
         if self.max_frames < TOGETHER || self.calibration_frames < 2 {
-            return out_of_range("max_frames", "max_frames must be at least 32, calibration_frames 2");
+            return Err(setting("max_frames", "max_frames must be at least 32, calibration_frames 2"));
         }
         Ok(())
     }
-}
-
-pub(crate) fn out_of_range<T>(key: &str, reason: &str) -> Result<T, SystemError> {
-    Err(SystemError::Setting { key: key.to_owned(), reason: reason.to_owned() })
 }
 
 /// Every setting of `frame-diff`.
@@ -187,7 +184,7 @@ impl FlowSettings {
             [("scales", self.scales), ("warps", self.warps), ("outer_iterations", self.outer_iterations)]
         {
             if !(1..=100).contains(&value) {
-                return out_of_range(key, "must be from 1 to 100");
+                return Err(setting(key, "must be from 1 to 100"));
             }
         }
         Ok(())
@@ -267,13 +264,13 @@ impl MotionConfig {
             Self::Flow(config) => config.flow.check(),
             Self::Foreground(config) => {
                 if !(1..=1_000_000).contains(&config.history) {
-                    return out_of_range("history", "must be from 1 to 1000000 frames");
+                    return Err(setting("history", "must be from 1 to 1000000 frames"));
                 }
                 if !(config.threshold.is_finite() && config.threshold > 0.0) {
-                    return out_of_range("threshold", "must be a positive number");
+                    return Err(setting("threshold", "must be a positive number"));
                 }
                 if config.primed > 1000 {
-                    return out_of_range("primed", "must be from 0 to 1000");
+                    return Err(setting("primed", "must be from 0 to 1000"));
                 }
                 Ok(())
             }

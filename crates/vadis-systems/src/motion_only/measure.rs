@@ -1,6 +1,5 @@
 //! How much moves at each pixel, frame by frame.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use vadis_motion::{Mog2, Mog2Config, Span, TvL1, frame_difference};
@@ -12,20 +11,7 @@ use crate::SystemError;
 /// Grey level that stands for 1.
 const WHITE: f32 = 255.0;
 /// What ignored pixels are set to before motion is looked for: they never move.
-const STILL: u8 = 128;
-
-/// The frame with ignored pixels still; `counts` is 1 where a pixel counts.
-pub(crate) fn veiled<'a>(frame: &'a Frame, counts: &[f32]) -> Cow<'a, Frame> {
-    if counts.iter().all(|&count| count > 0.0) {
-        return Cow::Borrowed(frame);
-    }
-    let mut veiled = frame.clone();
-    let channels = frame.colour.channels();
-    for (pixel, _) in veiled.data.chunks_exact_mut(channels).zip(counts).filter(|(_, count)| **count == 0.0) {
-        pixel.fill(STILL);
-    }
-    Cow::Owned(veiled)
-}
+pub(crate) const STILL: u8 = 128;
 
 /// What measures, with the frames that it remembers.
 pub(crate) enum Measure {
@@ -89,10 +75,13 @@ impl Measure {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use vadis_video::Colour;
 
     use super::*;
     use crate::Preset;
+    use crate::frames::veiled;
     use crate::motion_only::Kind;
 
     fn grey(t: u64) -> Frame {
@@ -135,9 +124,9 @@ mod tests {
     fn ignored_pixels_stand_still() {
         let frame = grey(0);
         let mut counts = vec![1.0; 1200];
-        assert!(matches!(veiled(&frame, &counts), Cow::Borrowed(_)));
+        assert!(matches!(veiled(&frame, &counts, STILL), Cow::Borrowed(_)));
         counts[7] = 0.0;
-        let veiled = veiled(&frame, &counts);
+        let veiled = veiled(&frame, &counts, STILL);
         assert_eq!((veiled.data[7], veiled.data[8]), (STILL, frame.data[8]));
     }
 }

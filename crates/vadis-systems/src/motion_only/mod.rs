@@ -19,8 +19,8 @@ pub use config::{
 };
 pub use score::MotionModel;
 
-pub(crate) use config::{TOGETHER, out_of_range};
-pub(crate) use measure::veiled;
+pub(crate) use config::TOGETHER;
+pub(crate) use measure::STILL;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

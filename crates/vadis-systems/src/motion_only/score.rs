@@ -4,10 +4,10 @@ use vadis_nn::segment::NamedTensor;
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame};
 
-use super::measure::{Measure, veiled};
+use super::measure::{Measure, STILL};
 use super::{FrameScore, Kind, MotionConfig};
 use crate::clips::Parts;
-use crate::frames::{background, calibration_runs, counts_of, grey_bytes, observe_runs};
+use crate::frames::{background, calibration_runs, counts_of, grey_bytes, observe_runs, veiled};
 use crate::model_file::{input_format, parse};
 use crate::patches::{Patches, box_blur};
 use crate::stream::{FrameJudge, StreamScorer, Told, explain_by_heat};
@@ -120,11 +120,11 @@ impl FrameJudge for MotionModel {
     fn memory(&self) -> Result<Measure, SystemError> {
         let InputFormat { width, height, colour } = self.format;
         let ground = Frame { data: grey_bytes(&self.ground), ..Frame::filled(width, height, colour, 0) };
-        Measure::new(&self.config, &veiled(&ground, &self.counts))
+        Measure::new(&self.config, &veiled(&ground, &self.counts, STILL))
     }
 
     fn see(&self, memory: &mut Measure, frame: &Frame) -> Result<Option<Told>, SystemError> {
-        Ok(memory.push(&veiled(frame, &self.counts))?.map(|map| self.told(map)))
+        Ok(memory.push(&veiled(frame, &self.counts, STILL))?.map(|map| self.told(map)))
     }
 }
 

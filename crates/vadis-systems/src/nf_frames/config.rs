@@ -6,6 +6,7 @@ use vadis_nn::schedule::{Decay, Schedule};
 use vadis_video::Colour;
 
 use crate::mle::Size;
+use crate::preset::setting;
 use crate::{InputFormat, Preset, SystemError};
 
 /// Every setting of `nf-frames`.
@@ -109,7 +110,6 @@ impl NfFramesConfig {
     /// # Errors
     /// [`SystemError::Setting`] for a value out of its range.
     pub(super) fn check(&self) -> Result<(), SystemError> {
-        let setting = |key: &str, reason: String| Err(SystemError::Setting { key: key.to_owned(), reason });
         let counts = [
             ("steps", self.steps, 256),
             ("levels", self.levels, 4),
@@ -119,25 +119,25 @@ impl NfFramesConfig {
             ("max_frames", self.max_frames, usize::MAX),
         ];
         if let Some((key, _, most)) = counts.iter().find(|(_, value, most)| !(1..=*most).contains(value)) {
-            return setting(key, format!("must be from 1 to {most}"));
+            return Err(setting(key, format!("must be from 1 to {most}")));
         }
         let unit = 1usize << self.levels;
         if let Size::Fixed { width, height } = self.size
             && [width, height].iter().any(|side| side % unit != 0)
         {
-            return setting(
+            return Err(setting(
                 "size",
                 format!("with {} levels both sides must be multiples of {unit}", self.levels),
-            );
+            ));
         }
         if !(self.rate.is_finite() && self.rate > 0.0) {
-            return setting("rate", "must be a positive number".to_owned());
+            return Err(setting("rate", "must be a positive number"));
         }
         if !(2..=256).contains(&self.patch) {
-            return setting("patch", "must be from 2 to 256 pixels".to_owned());
+            return Err(setting("patch", "must be from 2 to 256 pixels"));
         }
         if !(0.0..=0.9).contains(&self.holdout) {
-            return setting("holdout", "must be from 0 to 0.9".to_owned());
+            return Err(setting("holdout", "must be from 0 to 0.9"));
         }
         Ok(())
     }

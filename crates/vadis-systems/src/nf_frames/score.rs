@@ -11,7 +11,7 @@ use vadis_nn::weights::WeightFile;
 use vadis_video::Frame;
 
 use super::{KEY, NfFramesConfig, ScoreKind};
-use crate::frames::to_unit;
+use crate::frames::{above_usual, to_unit};
 use crate::model_file::{input_format, parse};
 use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
@@ -73,6 +73,7 @@ pub struct NfFramesModel {
     flow: FrozenGlow,
     scales: Scales,
     counts: Vec<f32>,
+    patches: Patches,
     /// Mean map of training frames, nats per dimension at each place.
     usual: Vec<f32>,
     statistics: Statistics,
@@ -88,7 +89,8 @@ impl NfFramesModel {
     ) -> Result<Self, SystemError> {
         let (usual, statistics) = (vec![0.0; counts.len()], Statistics::default());
         let (state, flow) = (flow.state_dict(), flow.frozen()?);
-        Ok(Self { config, format, state, flow, scales, counts, usual, statistics })
+        let patches = Patches::new(format.height, format.width, config.patch, &counts);
+        Ok(Self { config, format, state, flow, scales, counts, patches, usual, statistics })
     }
 
     /// Learns what is usual at each place from frames one after another.
@@ -141,8 +143,7 @@ impl NfFramesModel {
 
     /// How much less likely each place is than usual, 0 where it is no less or does not count.
     fn unusual(&self, map: &[f32]) -> Vec<f32> {
-        let less = map.iter().zip(&self.usual).zip(&self.counts);
-        less.map(|((value, usual), count)| (value - usual).max(0.0) * count).collect()
+        above_usual(map, &self.usual, &self.counts)
     }
 
     fn score(&self, frame: &Frame) -> Result<Scored, SystemError> {
@@ -150,7 +151,7 @@ impl NfFramesModel {
         let InputFormat { width, height, .. } = self.format;
         let (nll, map) = self.map(&frame.data)?;
         let unusual = self.unusual(&map);
-        let worst = Patches::new(height, width, self.config.patch, &self.counts).worst_mean(&unusual);
+        let worst = self.patches.worst_mean(&unusual);
         let score = match self.config.score {
             ScoreKind::Likelihood => nll,
             ScoreKind::PatchLikelihood => worst,

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::motion_only::{FlowSettings, FrameScore, Frames, out_of_range};
+use crate::motion_only::{FlowSettings, FrameScore, Frames};
+use crate::preset::setting;
 use crate::{Preset, SystemError};
 
 /// Every setting of `patch-knn`.
@@ -44,16 +45,16 @@ impl PatchKnnConfig {
         self.frames.check()?;
         self.flow.check()?;
         if !(1..=256).contains(&self.stride) {
-            return out_of_range("stride", "must be from 1 to 256 pixels");
+            return Err(setting("stride", "must be from 1 to 256 pixels"));
         }
         if !(1..=1_000_000).contains(&self.pairs) {
-            return out_of_range("pairs", "must be from 1 to 1000000");
+            return Err(setting("pairs", "must be from 1 to 1000000"));
         }
         if !(16..=1_000_000).contains(&self.memory) {
-            return out_of_range("memory", "must be from 16 to 1000000 patches");
+            return Err(setting("memory", "must be from 16 to 1000000 patches"));
         }
         if !(1..=16).contains(&self.neighbours) {
-            return out_of_range("neighbours", "must be from 1 to 16");
+            return Err(setting("neighbours", "must be from 1 to 16"));
         }
         Ok(())
     }

@@ -11,9 +11,9 @@ use super::PatchKnnConfig;
 use super::features::{FEATURES, Features, Looker, Sight};
 use super::neighbours::{Neighbours, Reservoir};
 use crate::clips::{Parts, clip_starts};
-use crate::frames::{calibration_runs, counts_of, observe_runs, spread};
+use crate::frames::{calibration_runs, counts_of, observe_runs, spread, veiled};
 use crate::model_file::{input_format, parse};
-use crate::motion_only::{FrameScore, TOGETHER, veiled};
+use crate::motion_only::{FrameScore, STILL, TOGETHER};
 use crate::patches::Patches;
 use crate::stream::{FrameJudge, StreamScorer, Told, explain_by_heat};
 use crate::{
@@ -130,7 +130,11 @@ fn remember(
             return Err(SystemError::Interrupted { step, checkpoint });
         }
         let [before, after] = [footage.frame(place)?, footage.frame(place + 1)?];
-        let features = looker.pair(&veiled(&before, sight.counts), &veiled(&after, sight.counts), sight)?;
+        let features = looker.pair(
+            &veiled(&before, sight.counts, STILL),
+            &veiled(&after, sight.counts, STILL),
+            sight,
+        )?;
         features.into_iter().for_each(|f| reservoir.push(f));
         let total = pairs.len() as u64;
         (session.progress)(Progress { stage: "training", done: step + 1, total, note: String::new() });
@@ -158,7 +162,7 @@ impl FrameJudge for PatchKnnModel {
     }
 
     fn see(&self, memory: &mut Looker, frame: &Frame) -> Result<Option<Told>, SystemError> {
-        let features = memory.push(&veiled(frame, &self.counts), &self.sight())?;
+        let features = memory.push(&veiled(frame, &self.counts, STILL), &self.sight())?;
         Ok(features.map(|features| self.told(&features)))
     }
 }

@@ -5,7 +5,7 @@ use vadis_nn::networks::Ae3dConfig as NetworkConfig;
 use vadis_video::Colour;
 
 use crate::ae3d::Ae3dConfig;
-use crate::ae3d::config::{probability, setting};
+use crate::preset::{probability, setting};
 use crate::{InputFormat, Preset, SystemError};
 
 /// Channels of a flow's picture: u, v and |(u, v)| (ours: a flow has two, the network takes three).

@@ -11,9 +11,9 @@ use vadis_video::inpaint::{MaskGenerator, clip_of_masks, read_masks};
 use vadis_video::{Frame, Mask};
 
 use super::PseudoConfig;
-use crate::ae3d::config::setting;
 use crate::clips::Run;
 use crate::frames::{median_frame, spread};
+use crate::preset::setting;
 use crate::{FrameStore, SystemError};
 
 /// Frames of a source that its background is the median of.

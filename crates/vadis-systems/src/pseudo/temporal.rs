@@ -13,9 +13,10 @@ use super::PseudoConfig;
 use super::config::FLOW_CHANNELS;
 use super::mask::Masks;
 use super::spatial::frames_at;
-use crate::ae3d::config::setting;
 use crate::clips::{Run, put_frame};
 use crate::examples::{ClipSource, Example};
+use crate::frames::veiled;
+use crate::preset::setting;
 use crate::{FrameStore, SystemError};
 
 /// Bytes of cached flows at most.
@@ -56,13 +57,7 @@ impl Flows {
 
     /// The frame with the pixels that do not count made grey.
     pub(super) fn seen<'a>(&self, frame: &'a Frame) -> Cow<'a, Frame> {
-        if self.counts.iter().all(|&count| count > 0.0) {
-            return Cow::Borrowed(frame);
-        }
-        let mut seen = frame.clone();
-        let pixels = seen.data.chunks_exact_mut(frame.colour.channels());
-        pixels.zip(&self.counts).filter(|(_, count)| **count == 0.0).for_each(|(pixel, _)| pixel.fill(GREY));
-        Cow::Owned(seen)
+        veiled(frame, &self.counts, GREY)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vadis::stages::{Opened, Surroundings, open_sources};
 use vadis::systems::{InputFormat, Model, ModelInfo, Native};
-use vadis::video::{FrameFormat, SourceKind, VideoInfo, grab_frames};
+use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
 
 use super::scan::{FinishOptions, Header, finish};
@@ -52,7 +52,8 @@ fn from_elsewhere(
     let told = sources.iter().filter_map(|opened| {
         let VideoInfo { width, height, .. } = opened.info;
         let native = match opened.source.kind {
-            // A stream's first frame is scored, and not to be had twice.
+            // A stream's first frame is scored, and not to be had twice; and grey is all that some systems read.
+            _ if colour == Colour::Grey => Native { width, height, ..learnt },
             SourceKind::Stream(_) => Native { width, height, ..learnt },
             _ => {
                 // What cannot be read is told where it is scored.
