@@ -218,7 +218,7 @@ fn top(judged: &[JudgedEvent]) -> TopEvents {
 }
 
 /// From the first frame to the end of the last, which is shown as long as a frame is on average.
-fn duration_s(time_s: &[f64]) -> f64 {
+pub(crate) fn duration_s(time_s: &[f64]) -> f64 {
     match (time_s.first(), time_s.last()) {
         (Some(first), Some(last)) if time_s.len() > 1 => {
             (last - first) * time_s.len() as f64 / (time_s.len() - 1) as f64

@@ -71,6 +71,7 @@ Examples:
   vadis bench --dataset ped2 --root UCSDped2 --system itae,one-path -o bench
   vadis bench --dataset ped2 --root UCSDped2 --dataset upcam --root upcam --system all -o bench --resume
   vadis bench --dataset synth --system itae --seed 0 --seed 1 --seed 2 -o bench
+  vadis bench --dataset ped2 --root UCSDped2 --system ae3d --train-dataset synth -o bench
   vadis bench --dataset ped2 --root UCSDped2 --system itae --set patch=8 --validate -o tuning")]
     Bench(BenchArgs),
     /// Rebuild the report of a run; several runs: side by side
@@ -292,6 +293,12 @@ pub(crate) struct BenchArgs {
     /// Replace what is there
     #[arg(long, conflicts_with = "resume")]
     pub(crate) force: bool,
+    /// Learn from the training clips of another benchmark: how far does a model carry to another scene?
+    #[arg(long, value_name = "NAME", conflicts_with = "validate")]
+    pub(crate) train_dataset: Option<String>,
+    /// Where that benchmark lies; `synth` takes none
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, requires = "train_dataset")]
+    pub(crate) train_root: Option<PathBuf>,
     /// Measure on anomalies inserted into a quarter of the training clips, held out; test clips are not looked at
     #[arg(long)]
     pub(crate) validate: bool,

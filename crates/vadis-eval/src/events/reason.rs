@@ -42,10 +42,23 @@ fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
     let mostly = place.as_ref().map_or_else(String::new, |place| format!(", most of all {place}"));
     match (indicator, place) {
         (
-            "local_pcc" | "patch_error" | "standardised_error" | "patch_residual" | "patch_reconstruction",
+            "local_pcc"
+            | "patch_error"
+            | "standardised_error"
+            | "patch_residual"
+            | "patch_reconstruction"
+            | "worst_patch"
+            | "patch_likelihood"
+            | "appearance_patch",
             Some(place),
         ) => {
             format!("{place}, {degree} unlike what this camera usually shows there")
+        }
+        ("appearance" | "appearance_frame", _) => {
+            format!("what is seen looks {degree} unlike the usual{mostly}")
+        }
+        ("semantic", _) => {
+            format!("what is seen resembles what was made up as abnormal, {degree} more than usual{mostly}")
         }
         ("foreground_pcc", _) => {
             format!("what stands before the background is {degree} unlike what is usual here{mostly}")
@@ -53,7 +66,7 @@ fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
         (
             "flow" | "patch_flow" | "motion" | "patch_motion" | "frame_diff" | "difference"
             | "patch_difference" | "foreground" | "patch_foreground" | "distance" | "patch_distance"
-            | "patch_gradient",
+            | "patch_gradient" | "motion_frame" | "motion_patch",
             _,
         ) => {
             format!("the movement is {degree} unlike what is usual here{mostly}")
@@ -110,5 +123,25 @@ impl<'a> Explainer<'a> {
         // of equals, the first column
         let highest = deviations.rev().max_by(|a, b| a.1.total_cmp(&b.1));
         highest.map_or("score", |(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each indicator of paper 002's score sees is told apart.
+    #[test]
+    fn the_reason_says_what_each_indicator_of_pseudo_saw() {
+        let place = || Some("at the top".to_owned());
+        let seen = ["appearance", "motion", "semantic"].map(|indicator| sight(indicator, "clearly", place()));
+        assert_eq!(
+            seen,
+            [
+                "what is seen looks clearly unlike the usual, most of all at the top",
+                "the movement is clearly unlike what is usual here, most of all at the top",
+                "what is seen resembles what was made up as abnormal, clearly more than usual, most of all at the top",
+            ]
+        );
     }
 }

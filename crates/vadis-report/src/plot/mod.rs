@@ -12,4 +12,5 @@ mod timeline;
 pub(crate) use axis::{Range, time_ticks};
 pub(crate) use chart::{Chart, Layer, legend};
 pub(crate) use confusion::confusion;
+pub(crate) use path::tenth;
 pub(crate) use timeline::{Lane, Marker, Timeline};

@@ -84,12 +84,13 @@ impl Ae3dConfig {
         };
         match preset {
             Preset::Paper => paper,
-            // At half width and half of Ped2's size a clip costs 6 GFLOP forward, a training step of four some 70: about
-            // twelve minutes of two idle cores. Score: by the validation set (docs/results/pseudo.md).
+            // At a quarter of the width and half of Ped2's size 3000 steps of two clips are three passes over Ped2 and take
+            // about ten minutes of two idle cores. Score: by the validation set (docs/results/pseudo.md).
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 21_120 },
-                width: 0.5,
-                max_steps: 1000,
+                width: 0.25,
+                batch: 2,
+                max_steps: 3000,
                 rate: 1e-3,
                 schedule: Schedule { warmup: 50, decay: Decay::Cosine { min: 0.0 } },
                 patch: 20,

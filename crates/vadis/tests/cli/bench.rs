@@ -55,7 +55,10 @@ fn a_benchmark_has_a_row_for_each_run_and_can_be_taken_up() {
     assert_eq!(beside, ["random", "constant", "frame_diff"]);
     let table = fs::read_to_string(here.join("out/results.md")).expect("results.md");
     assert!(printed.starts_with(&table), "what is printed is what is written");
-    assert!(table.contains("| folder | itae | tiny, 0 | training clips |"), "{table}");
+    assert!(table.contains("### folder\n") && table.contains("| itae | tiny, 0 | "), "{table}");
+    assert!(table.contains("* Learnt from training clips: itae.\n"), "{table}");
+    let picture = fs::read_to_string(here.join("out/auc-folder.svg")).expect("auc-folder.svg");
+    assert!(picture.starts_with("<svg") && picture.contains("robust-pca"));
     let page = fs::read_to_string(here.join("out/results.html")).expect("results.html");
     assert!(page.contains("frame_diff") && page.contains("</html>"));
 
@@ -128,7 +131,7 @@ fn what_cannot_be_measured_is_told_before_any_work() {
             2,
             &["`ped3`", "hint: there are: ped1"],
         ),
-        (&["--dataset", "folder", "--system", "itae"], 2, &["has no --root", "hint: "]),
+        (&["--dataset", "folder", "--system", "itae"], 2, &["has no root", "hint: "]),
         (&["--dataset", "folder", "--root", "data", "--root", "b", "--system", "itae"], 2, &["more --root"]),
         (&["--dataset", "folder", "--root", "none", "--system", "itae"], 1, &["none"]),
         (&["--dataset", "ped2", "--root", "data", "--system", "itae"], 1, &["UCSD Ped2"]),
@@ -144,6 +147,45 @@ fn what_cannot_be_measured_is_told_before_any_work() {
     fs::remove_dir_all(here.join("data/train")).expect("removed");
     bench(here, &["--dataset", "folder", "--root", "data", "--system", "itae"])
         .failed(2, &["no training clips", "hint: "]);
+}
+
+/// What one benchmark taught is measured on another, and learnt once.
+#[test]
+fn a_model_is_carried_to_another_benchmark() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    fs::create_dir_all(here.join("synth/train")).expect("made");
+    fs::create_dir_all(here.join("synth/test")).expect("made");
+    for name in ["train/street", "test/scene"] {
+        let video = here.join(format!("synth/{name}.mkv"));
+        lavfi("testsrc2=size=96x64:rate=10:duration=4", &["-c:v", "ffv1"], &video);
+    }
+    let rows: String = (0..40).map(|frame| format!("scene,{frame},{}\n", u8::from(frame < 20))).collect();
+    fs::write(here.join("synth/labels.csv"), format!("video,frame,label\n{rows}")).expect("written");
+    let carried = |more: &[&str]| {
+        let words = ["--system", "one-path", "--train-dataset", "synth", "--train-root", "synth"];
+        bench(here, &[DATA.as_slice(), &words, more].concat())
+    };
+    carried(&[]).done();
+    let row = &results(here).rows[0];
+    assert_eq!(
+        (row.dataset.as_str(), row.learnt_from.as_str()),
+        ("folder-from-synth", "training clips of synth")
+    );
+    let run = here.join("out").join(&row.run);
+    assert!(scores(&run).lines().skip(1).all(|line| line.starts_with("test/day,")));
+    assert!(!run.join("model.safetensors").exists());
+    let model = here.join("out/synth/one-path/0/model.safetensors");
+    let learnt = fs::read(&model).expect("the teacher's own model");
+    // The teacher's own row takes the same model.
+    bench(here, &["--dataset", "synth", "--root", "synth", "--system", "one-path", "--resume"]).done();
+    assert_eq!(fs::read(&model).expect("still there"), learnt);
+    assert_eq!(results(here).rows.len(), 2);
+    carried(&["--force", "--seed", "1"]).done();
+    assert_eq!(results(here).rows.len(), 3);
+    bench(here, &[DATA.as_slice(), &["--system", "one-path", "--train-dataset", "ped2"]].concat())
+        .failed(2, &["ped2 has no root", "--train-root"]);
 }
 
 /// Two scenes in the layout of ShanghaiTech, one of which is asked for.

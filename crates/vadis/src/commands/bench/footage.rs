@@ -37,12 +37,21 @@ pub(super) struct Footage {
     /// As the results call it.
     pub(super) name: String,
     pub(super) train: Vec<Opened>,
+    /// The benchmark whose training clips those are.
+    pub(super) taught_by: String,
     pub(super) test: Vec<Opened>,
     /// Whether an unsupervised system learns training and test footage together.
     pub(super) pooled: bool,
     pub(super) truth: Truth,
     /// What could not be read.
     pub(super) notes: Vec<String>,
+}
+
+impl Footage {
+    /// Whether another benchmark's clips are learnt from.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.taught_by != self.name
+    }
 }
 
 /// Where labels come from: a benchmark's own files or a table.
@@ -56,27 +65,9 @@ pub(super) struct Truth {
 /// Names and roots, paired and checked.
 pub(super) fn asked(args: &BenchArgs) -> Result<Vec<Asked>, Failure> {
     let mut roots = args.roots.iter();
-    let known = || layouts().iter().map(|l| l.key).chain([SYNTH]).collect::<Vec<_>>().join(", ");
-    let mut asked = Vec::new();
-    for name in &args.datasets {
-        if name != SYNTH && layouts().iter().all(|layout| layout.key != name) {
-            return Err(Failure::Usage {
-                what: format!("there is no data set `{name}`"),
-                hint: Some(format!("there are: {}", known())),
-            });
-        }
-        let root = match (name.as_str(), roots.next()) {
-            (_, Some(root)) => root.clone(),
-            (SYNTH, None) => args.output.join(SYNTH).join("footage"),
-            (name, None) => {
-                return Err(Failure::Usage {
-                    what: format!("--dataset {name} has no --root"),
-                    hint: Some("give a --root for each --dataset, in the same order".to_owned()),
-                });
-            }
-        };
-        asked.push(Asked { name: name.clone(), root });
-    }
+    let one =
+        |name: &String| pair(name, roots.next(), args, "give a --root for each --dataset, in the same order");
+    let asked = args.datasets.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     if roots.next().is_some() {
         return Err(usage("there are more --root than --dataset"));
     }
@@ -84,34 +75,87 @@ pub(super) fn asked(args: &BenchArgs) -> Result<Vec<Asked>, Failure> {
     if fits { Ok(asked) } else { Err(usage("--minutes must be from 0.05 to 1000")) }
 }
 
-/// Opens a benchmark, made where it is made, held out where that was asked for.
+/// The benchmark that is learnt from, if it is another one.
+pub(super) fn teacher(args: &BenchArgs) -> Result<Option<Asked>, Failure> {
+    let root = args.train_root.as_ref();
+    let one = |name: &String| pair(name, root, args, "say where its training clips lie by --train-root");
+    args.train_dataset.as_ref().map(one).transpose()
+}
+
+/// A benchmark and where it lies; what is made lies in the output where nothing else is said.
+fn pair(name: &str, root: Option<&PathBuf>, args: &BenchArgs, hint: &str) -> Result<Asked, Failure> {
+    if name != SYNTH && layouts().iter().all(|layout| layout.key != name) {
+        let known = layouts().iter().map(|l| l.key).chain([SYNTH]).collect::<Vec<_>>().join(", ");
+        return Err(Failure::Usage {
+            what: format!("there is no data set `{name}`"),
+            hint: Some(format!("there are: {known}")),
+        });
+    }
+    let root = match (name, root) {
+        (_, Some(root)) => root.clone(),
+        (SYNTH, None) => args.output.join(SYNTH).join("footage"),
+        (name, None) => {
+            return Err(Failure::Usage {
+                what: format!("data set {name} has no root"),
+                hint: Some(hint.to_owned()),
+            });
+        }
+    };
+    Ok(Asked { name: name.to_owned(), root })
+}
+
+/// Opens a benchmark, made where it is made, held out or taught by another one where that was asked for.
 pub(super) fn open(
     asked: &Asked,
+    teacher: Option<&Asked>,
     args: &BenchArgs,
     surroundings: &Surroundings<'_>,
 ) -> Result<Footage, Failure> {
-    let Asked { name, root } = asked;
-    let key = match name.as_str() {
+    let dataset = dataset(asked, &args.scenes, args, surroundings)?;
+    let name = in_scenes(&asked.name, args.scenes.len());
+    let (train, mut notes) = match teacher {
+        Some(teacher) => {
+            let dataset = self::dataset(teacher, &[], args, surroundings)?;
+            clips(&dataset, Split::Train, &pictures(args, &teacher.name), surroundings)?
+        }
+        None => clips(&dataset, Split::Train, &pictures(args, &name), surroundings)?,
+    };
+    if args.validate {
+        return validation(&name, train, notes, args, surroundings);
+    }
+    let (test, more) = clips(&dataset, Split::Test, &pictures(args, &name), surroundings)?;
+    notes.extend(more);
+    let kinds = Some(asked.root.join("kinds.csv")).filter(|path| asked.name == SYNTH && path.exists());
+    let truth =
+        Truth { layout: Some((dataset.key.to_owned(), asked.root.clone())), kinds, ..Truth::default() };
+    let pooled = teacher.is_none() && !WHOLE_FOOTAGE.contains(&name.as_str());
+    let (name, taught_by) = match teacher {
+        Some(teacher) => (format!("{name}-from-{}", teacher.name), teacher.name.clone()),
+        None => (name.clone(), name),
+    };
+    Ok(Footage { name, train, taught_by, test, pooled, truth, notes })
+}
+
+/// Where volumes of a benchmark are unpacked.
+fn pictures(args: &BenchArgs, name: &str) -> PathBuf {
+    args.output.join(name).join("footage")
+}
+
+/// The benchmark itself, made if it is one that is made.
+fn dataset(
+    asked: &Asked,
+    scenes: &[String],
+    args: &BenchArgs,
+    surroundings: &Surroundings<'_>,
+) -> Result<Dataset, Failure> {
+    let key = match asked.name.as_str() {
         SYNTH => {
-            make_synth(root, args.minutes, surroundings)?;
+            make_synth(&asked.root, args.minutes, surroundings)?;
             "folder"
         }
         other => other,
     };
-    let options = OpenOptions { scenes: args.scenes.clone(), ..OpenOptions::default() };
-    let dataset = Dataset::open(key, root, &options)?;
-    let name = &in_scenes(name, args.scenes.len());
-    let pictures = args.output.join(name).join("footage");
-    let (train, mut notes) = clips(&dataset, Split::Train, &pictures, surroundings)?;
-    if args.validate {
-        return validation(name, train, notes, args, surroundings);
-    }
-    let (test, more) = clips(&dataset, Split::Test, &pictures, surroundings)?;
-    notes.extend(more);
-    let kinds = Some(root.join("kinds.csv")).filter(|path| name == SYNTH && path.exists());
-    let truth = Truth { layout: Some((key.to_owned(), root.clone())), kinds, ..Truth::default() };
-    let pooled = !WHOLE_FOOTAGE.contains(&name.as_str());
-    Ok(Footage { name: name.clone(), train, test, pooled, truth, notes })
+    Ok(Dataset::open(key, &asked.root, &OpenOptions { scenes: scenes.to_vec(), ..OpenOptions::default() })?)
 }
 
 /// What a part of a data set is called: another number of scenes is another benchmark.
@@ -177,7 +221,7 @@ fn validation(
     let kinds = Some(folder.join("kinds.csv")).filter(|path| path.exists());
     let truth = Truth { labels: Some(labels), kinds, layout: None };
     let notes = notes.into_iter().chain(more).collect();
-    Ok(Footage { name, train, test, pooled: true, truth, notes })
+    Ok(Footage { taught_by: name.clone(), name, train, test, pooled: true, truth, notes })
 }
 
 /// A street: `train/` with normal scenes, `test/scene.mp4`, `labels.csv` and `kinds.csv`, which is the layout `folder`.

@@ -4,7 +4,7 @@ mod ablation;
 mod footage;
 mod published;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vadis::eval::protocol::Evaluation;
@@ -22,7 +22,7 @@ use footage::Footage;
 
 pub(super) fn run(args: &BenchArgs, output: &Output<'_>) -> Result<(), Failure> {
     let systems = systems(&args.system)?;
-    let asked = footage::asked(args)?;
+    let (asked, teacher) = (footage::asked(args)?, footage::teacher(args)?);
     // Wrong settings are told before any work.
     for system in &systems {
         Plan::new(system, &learn_args(args, 0))?;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &BenchArgs, output: &Output<'_>) -> Result<(), Failure> 
     let surroundings = output.surroundings(&source_args()?)?;
     let mut told = 0;
     for asked in &asked {
-        let footage = footage::open(asked, args, &surroundings)?;
+        let footage = footage::open(asked, teacher.as_ref(), args, &surroundings)?;
         footage.notes.iter().for_each(|note| output.note(note));
         for system in &systems {
             for &seed in &args.seeds {
@@ -124,7 +124,8 @@ impl Bench<'_> {
         let folder = self.args.output.join(self.folder_name());
         learn::prepare_folder(&folder, args.force, args.resume)?;
         let (sources, learnt_from) = self.learnt_from()?;
-        let learnt = learn_or_load(&plan, &sources, &folder, &source_args()?, args.resume, output)?;
+        let (of_model, kept) = self.model_folder(&folder)?;
+        let learnt = learn_or_load(&plan, &sources, &of_model, &source_args()?, args.resume || kept, output)?;
         let header = Header {
             command: "bench",
             preset: plan.preset().to_string(),
@@ -162,15 +163,30 @@ impl Bench<'_> {
     }
 
     /// The footage that the system learns from, and that in words.
-    fn learnt_from(&self) -> Result<(Vec<Opened>, &'static str), Failure> {
-        let Footage { train, test, pooled, .. } = self.footage;
+    fn learnt_from(&self) -> Result<(Vec<Opened>, String), Failure> {
+        let Footage { train, test, pooled, taught_by, .. } = self.footage;
+        if self.footage.is_foreign() {
+            return Ok((train.clone(), format!("training clips of {taught_by}")));
+        }
         if !method(self.system)?.is_unsupervised() {
-            return Ok((train.clone(), "training clips"));
+            return Ok((train.clone(), "training clips".to_owned()));
         }
         Ok(match pooled {
-            true => ([train.as_slice(), test].concat(), "training and test clips, unlabelled"),
-            false => (test.clone(), "test footage itself, unlabelled"),
+            true => ([train.as_slice(), test].concat(), "training and test clips, unlabelled".to_owned()),
+            false => (test.clone(), "test footage itself, unlabelled".to_owned()),
         })
+    }
+
+    /// Where the model of the run in `folder` lies, and whether it is taken from there if it exists: what another
+    /// benchmark taught is the model of that benchmark's own run.
+    fn model_folder(&self, folder: &Path) -> Result<(PathBuf, bool), Failure> {
+        if !self.footage.is_foreign() {
+            return Ok((folder.to_owned(), false));
+        }
+        let folder =
+            self.args.output.join(format!("{}/{}/{}", self.footage.taught_by, self.system, self.seed));
+        std::fs::create_dir_all(&folder).map_err(Failure::io(&folder))?;
+        Ok((folder, true))
     }
 
     fn eval_args(&self, folder: &Path) -> EvalArgs {
@@ -200,7 +216,7 @@ impl Bench<'_> {
         }
     }
 
-    fn row(&self, run: RunInfo, evaluation: Evaluation, train_s: f64, learnt_from: &str) -> ResultRow {
+    fn row(&self, run: RunInfo, evaluation: Evaluation, train_s: f64, learnt_from: String) -> ResultRow {
         let frames: u64 = run.sources.iter().map(|s| s.frames).sum();
         let score_s = run.seconds.iter().find(|(stage, _)| stage == "score").map_or(0.0, |(_, s)| *s);
         ResultRow {
@@ -209,7 +225,7 @@ impl Bench<'_> {
             preset: run.preset,
             seed: self.seed,
             config: run.config,
-            learnt_from: learnt_from.to_owned(),
+            learnt_from,
             figures: evaluation.metrics.figures,
             published: published::published(&self.footage.name, self.system),
             train_s,
