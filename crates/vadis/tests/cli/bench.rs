@@ -83,14 +83,15 @@ fn a_system_of_parts_has_a_row_for_each_from_one_training() {
     let results = results(here);
     let rows: Vec<&str> = results.rows.iter().map(|row| row.system.as_str()).collect();
     let parts = ["reconstruction alone", "+ static flow", "+ dynamic flow", "flows alone"];
-    assert_eq!(rows[..4], parts.map(|part| format!("itae-nf: {part}")));
-    assert_eq!(rows[4..], ["itae-nf"], "the paper has no weight for this data set");
+    assert_eq!(rows[0], "itae-nf");
+    let of_parts = parts.map(|part| format!("itae-nf: {part}"));
+    assert_eq!(rows[1..], of_parts, "the paper has no weight for this data set");
     assert!(
         results.rows.iter().all(|row| row.run == "folder/itae-nf/0" && row.figure("eer", "causal").is_some())
     );
-    let sweep = &results.rows[4].lambda_sweep;
+    let sweep = &results.rows[0].lambda_sweep;
     assert_eq!(sweep.iter().map(|point| point.lambda).fold(0.0, f64::max), 1.0);
-    let alone = results.rows[0].figure("micro_auc", "paper").map(|figure| figure.value);
+    let alone = results.rows[1].figure("micro_auc", "paper").map(|figure| figure.value);
     assert_eq!((sweep.len(), sweep[0].auc), (11, alone), "with a weight of 0 the error is left");
 }
 

@@ -10,7 +10,7 @@ use super::super::eval::Case;
 /// The system of flows.
 const SYSTEM: &str = "itae-nf";
 /// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 35] = [
+const PARTS: [(&str, &str, &str); 37] = [
     (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
     (SYSTEM, "with_static", "itae-nf: + static flow"),
     (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
@@ -45,6 +45,8 @@ const PARTS: [(&str, &str, &str); 35] = [
     ("steal", "worst_patch", "steal: worst patch"),
     ("pseudo", "appearance", "pseudo: appearance alone"),
     ("pseudo", "motion", "pseudo: motion alone"),
+    ("pseudo", "appearance_patch", "pseudo: appearance alone, worst patch"),
+    ("pseudo", "motion_patch", "pseudo: motion alone, worst patch"),
     ("pseudo", "semantic", "pseudo: meaning alone"),
 ];
 /// λ_L of paper 003, Section 4.2, which it chose by test labels.

@@ -143,10 +143,9 @@ impl Bench<'_> {
         let evaluation = case.measure(&judged_by)?;
         results.put_sanity(self.sanity(&evaluation));
         let row = self.row(run, evaluation, learnt.info.train_s, learnt_from);
-        for part in self.parts(&case)? {
-            results.put(self.part_row(&row, part));
-        }
+        let parts: Vec<_> = self.parts(&case)?.into_iter().map(|part| self.part_row(&row, part)).collect();
         results.put(ResultRow { lambda_sweep: ablation::sweep(self.system, &case)?, ..row });
+        parts.into_iter().for_each(|part| results.put(part));
         Ok(())
     }
 
