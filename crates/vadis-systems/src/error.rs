@@ -76,6 +76,14 @@ pub enum SystemError {
         /// What is missing or odd.
         reason: String,
     },
+    /// A model that scores in floats alone.
+    #[error(
+        "this model of `{system}` cannot score in bytes: one-path, itae and itae-nf can, trained by this version or later"
+    )]
+    NotInBytes {
+        /// Its system.
+        system: &'static str,
+    },
     /// Training left the numbers' range.
     #[error("training diverged at step {step}: {what} is not finite; try a lower `rate`")]
     Diverged {

@@ -321,3 +321,28 @@ fn meaning_is_scored_where_there_are_weights() {
     let (loaded, _) = load_model(&file).unwrap();
     assert_eq!(whole, score(loaded.as_ref(), &bench.frames, 64));
 }
+
+/// Bytes (int8) score nearly as floats, from the file too; a system without them says so.
+#[test]
+fn scores_in_bytes_are_near_those_in_floats() {
+    for system in keys() {
+        let bench = bench(system, &settings(system));
+        let mut model = train(system, plain(&bench)).unwrap();
+        let floats = score(model.as_ref(), &bench.frames, 64);
+        if !["one-path", "itae", "itae-nf"].contains(&system) {
+            assert!(matches!(model.score_in_bytes(), Err(SystemError::NotInBytes { .. })), "{system}");
+            continue;
+        }
+        let path = bench.folder.path().join("model.safetensors");
+        save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();
+        model.score_in_bytes().unwrap();
+        let bytes = score(model.as_ref(), &bench.frames, 64);
+        let mut loaded = load_model(&path).unwrap().0;
+        loaded.score_in_bytes().unwrap();
+        assert_eq!(bytes, score(loaded.as_ref(), &bench.frames, 7), "{system}");
+        let error = |s: &Scored| s.indicators[0];
+        let mean = floats.iter().map(error).sum::<f64>() / floats.len() as f64;
+        let off = floats.iter().zip(&bytes).map(|(a, b)| (error(a) - error(b)).abs()).fold(0.0, f64::max);
+        assert!(off > 0.0 && off < 0.1 * mean, "{system}: {off} of {mean}");
+    }
+}

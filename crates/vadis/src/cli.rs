@@ -206,6 +206,9 @@ pub(crate) struct ScoreArgs {
     /// Model to score with
     #[arg(short, long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
+    /// Score in bytes: faster on processors with AVX-512 VNNI, a little less exact; one-path, itae and itae-nf
+    #[arg(long)]
+    pub(crate) int8: bool,
     /// Folder to write
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,

@@ -26,7 +26,7 @@ mod weights;
 mod winograd;
 
 pub use frozen::{Frozen, Scratch};
-pub use int8::FrozenInt8;
+pub use int8::{FrozenInt8, Scales};
 pub use network::{Forward, Gradients, Network, Options, RunError, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
 pub use sliding::{SlidingWindow, Work};

@@ -77,8 +77,8 @@ pub enum RunError {
     /// The workspace was not left by a forward pass of this network.
     #[error("the workspace holds no forward pass of this network")]
     NoForward,
-    /// A node's values over the calibration clips are not finite.
-    #[error("node `{node}`: values over the calibration clips are not finite")]
+    /// A node's values over the calibration clips are not finite, or its scales are none.
+    #[error("node `{node}`: values over the calibration clips are not finite, or its scales are none")]
     NotFinite {
         /// The node.
         node: String,

@@ -1,7 +1,9 @@
 //! Inference in bytes against inference in floats.
 
 use proptest::prelude::*;
-use vadis_kernels::volume::{Conv, Network, Operation, Options, Plan, RunError, Scratch, Workspace};
+use vadis_kernels::volume::{
+    Conv, FrozenInt8, Network, Operation, Options, Plan, RunError, Scales, Scratch, Workspace,
+};
 use vadis_kernels::{Activation, Isa};
 
 use crate::reference::{noise, size};
@@ -184,4 +186,36 @@ fn what_cannot_calibrate_is_an_error() {
     let frozen = network.freeze_int8(&parameter, &[], &["c"], &[1.0; 4]).unwrap();
     assert!(frozen.run(&[1.0; 5], 1, &mut Scratch::new()).is_err());
     assert_eq!(frozen.run(&[], 0, &mut Scratch::new()).unwrap(), vec![Vec::<f32>::new()]);
+}
+
+/// Scales are kept in place of the clips: the same bits, and no other plan's are taken.
+#[test]
+fn scales_stand_for_the_clips() {
+    let plan = Plan::new("x", [2, 4, 12, 10])
+        .and_then(|p| p.conv("a", "x", Conv::new(2, 20, [3; 3], [1, 2, 2]).activation(Activation::Relu)))
+        .and_then(|p| p.conv("y", "a", Conv::new(20, 3, [3; 3], [1; 3])))
+        .unwrap();
+    let x = waves(plan.input(), 2);
+    let [parameter, buffers] = settled(&plan, &x);
+    let network = Network::new(&plan, Options::default());
+    let scales = network.int8_scales(&parameter, &buffers, &["y"], &x).unwrap();
+    let values = scales.values();
+    let again = Scales::from_values(&plan, &values).unwrap();
+    assert_eq!(again, scales);
+    let run = |frozen: FrozenInt8| frozen.run(&x, 2, &mut Scratch::new()).unwrap();
+    let kept = network.freeze_int8_by(&parameter, &buffers, &["y"], &again).unwrap();
+    let direct = network.freeze_int8(&parameter, &buffers, &["y"], &x).unwrap();
+    assert_eq!(run(kept), run(direct));
+    assert!(Scales::from_values(&plan, &values[1..]).is_err());
+    for wrong in [f32::NAN, -1.0, 0.0, f32::MIN_POSITIVE / 4.0] {
+        let spoilt = [&[wrong], &values[1..]].concat();
+        assert!(Scales::from_values(&plan, &spoilt).is_err(), "a step of {wrong}");
+    }
+    for wrong in [f32::NAN, -1.0, 256.0, 0.5] {
+        let spoilt = [&values[..1], &[wrong], &values[2..]].concat();
+        assert!(Scales::from_values(&plan, &spoilt).is_err(), "a zero of {wrong}");
+    }
+    let other = Plan::new("x", [1, 4, 12, 10]).unwrap();
+    let few = Scales::from_values(&other, &[1.0, 0.0]).unwrap();
+    assert!(network.freeze_int8_by(&parameter, &buffers, &["y"], &few).is_err());
 }

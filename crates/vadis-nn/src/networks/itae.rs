@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
-use vadis_kernels::volume::{Conv, Frozen, Plan, PlanError, Scratch};
+use vadis_kernels::volume::{Conv, Plan, PlanError, Scales, Scratch};
 
 use super::packed::Packed;
 use super::{Arithmetic, LEAKY, Sliding, check_width, does_not_fit, scaled};
@@ -170,30 +170,52 @@ impl Itae {
         Ok(FrozenItae { network: Packed::int8(&self.network, examples)? })
     }
 
+    /// What bytes stand for in [`Itae::frozen_by`], of `examples` as [`Itae::frozen_int8`] takes them.
+    ///
+    /// # Errors
+    /// As [`Itae::frozen_int8`].
+    pub fn int8_scales(&self, examples: &[f32]) -> Result<Scales, NnError> {
+        Ok(self.network.int8_scales(examples)?)
+    }
+
+    /// As [`Itae::frozen`], in bytes with scales that were found before.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the scales are another network's.
+    pub fn frozen_by(&self, scales: &Scales) -> Result<FrozenItae, NnError> {
+        let plan = self.network.plan();
+        let output = plan.nodes()[plan.output_node()].name.as_str();
+        Ok(FrozenItae { network: Packed::nodes(&self.network, &[output], Some(scales))? })
+    }
+
     /// The encoders alone, packed for inference: what the flows are trained on.
     ///
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read.
     pub fn frozen_features(&self) -> Result<FrozenItaeFeatures, NnError> {
-        self.frozen_nodes(None)
+        self.frozen_nodes(None, None)
     }
 
     /// The whole network, packed for inference: after the features [`FrozenItaeFeatures::run`] gives the
-    /// reconstructions.
+    /// reconstructions. In bytes where there are scales.
     ///
     /// # Errors
-    /// [`NnError::Tensor`] if the weights cannot be read.
-    pub fn frozen_with_features(&self) -> Result<FrozenItaeFeatures, NnError> {
+    /// [`NnError::Tensor`] if the weights cannot be read, or the scales are another network's.
+    pub fn frozen_with_features(&self, scales: Option<&Scales>) -> Result<FrozenItaeFeatures, NnError> {
         let plan = self.network.plan();
-        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name))
+        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name), scales)
     }
 
-    fn frozen_nodes(&self, output: Option<&str>) -> Result<FrozenItaeFeatures, NnError> {
+    fn frozen_nodes(
+        &self,
+        output: Option<&str>,
+        scales: Option<&Scales>,
+    ) -> Result<FrozenItaeFeatures, NnError> {
         let plan = self.network.plan();
         let mut nodes: Vec<_> = FEATURES.into_iter().filter(|name| plan.find(name).is_some()).collect();
         let shapes = nodes.iter().filter_map(|name| Some(plan.nodes()[plan.find(name)?].shape)).collect();
         nodes.extend(output);
-        Ok(FrozenItaeFeatures { shapes, encoders: self.network.frozen_nodes(&nodes).map_err(NnError::from)? })
+        Ok(FrozenItaeFeatures { shapes, encoders: Packed::nodes(&self.network, &nodes, scales)? })
     }
 }
 
@@ -236,7 +258,7 @@ impl FrozenItae {
 #[derive(Debug)]
 pub struct FrozenItaeFeatures {
     shapes: Vec<[usize; 4]>,
-    encoders: Frozen,
+    encoders: Packed,
 }
 
 impl FrozenItaeFeatures {
@@ -251,6 +273,6 @@ impl FrozenItaeFeatures {
     /// # Errors
     /// [`NnError::Tensor`] if `x` has another length.
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<Vec<f32>>, NnError> {
-        self.encoders.run(x, batch, scratch).map_err(NnError::from)
+        self.encoders.run_nodes(x, batch, scratch)
     }
 }

@@ -1,6 +1,6 @@
 //! Segments packed for inference, in floats or in bytes.
 
-use vadis_kernels::volume::{Frozen, FrozenInt8, Scratch};
+use vadis_kernels::volume::{Frozen, FrozenInt8, Scales, Scratch};
 
 use super::Sliding;
 use crate::NnError;
@@ -23,13 +23,34 @@ impl Packed {
         Ok(Self::Bytes(segment.frozen_int8(clips)?))
     }
 
+    /// For inference of `nodes`, in bytes where there are scales.
+    pub(super) fn nodes(
+        segment: &VolumeSegment,
+        nodes: &[&str],
+        scales: Option<&Scales>,
+    ) -> Result<Self, NnError> {
+        Ok(match scales {
+            Some(scales) => Self::Bytes(segment.frozen_int8_nodes(nodes, scales)?),
+            None => Self::Floats(segment.frozen_nodes(nodes)?),
+        })
+    }
+
     /// The output of `batch` clips.
     pub(super) fn run(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
-        let outputs = match self {
+        Ok(self.run_nodes(x, batch, scratch)?.pop().unwrap_or_default())
+    }
+
+    /// The values of all nodes that it was packed for.
+    pub(super) fn run_nodes(
+        &self,
+        x: &[f32],
+        batch: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Vec<f32>>, NnError> {
+        Ok(match self {
             Self::Floats(frozen) => frozen.run(x, batch, scratch),
             Self::Bytes(frozen) => frozen.run(x, batch, scratch),
-        };
-        Ok(outputs?.pop().unwrap_or_default())
+        }?)
     }
 
     /// The segment in floats, as a sliding window needs it.

@@ -6,7 +6,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use vadis_kernels::volume::{
-    Frozen, FrozenInt8, Network, Operation, Options, Plan, RunError, Scratch, View, Workspace,
+    Frozen, FrozenInt8, Network, Operation, Options, Plan, RunError, Scales, Scratch, View, Workspace,
 };
 
 use super::fast::{self, Engine, Kernels, Trained};
@@ -150,10 +150,29 @@ impl VolumeSegment {
     /// # Errors
     /// There is no clip, or values over them are not finite.
     pub fn frozen_int8(&self, clips: &[f32]) -> Result<FrozenInt8, RunError> {
+        let output = &self.plan().nodes()[self.plan().output_node()].name;
+        self.frozen_int8_nodes(&[output], &self.int8_scales(clips)?)
+    }
+
+    /// What bytes stand for in a network whose values have the ranges that they have over `clips`.
+    ///
+    /// # Errors
+    /// As [`VolumeSegment::frozen_int8`].
+    pub fn int8_scales(&self, clips: &[f32]) -> Result<Scales, RunError> {
         let running = flat_values(self.running.value_sync());
         let buffers = &running[..self.plan().buffer_count()];
         let output = &self.plan().nodes()[self.plan().output_node()].name;
-        self.engine.kernels.freeze_int8(&flat_values(self.weight.val()), buffers, &[output], clips)
+        self.engine.kernels.int8_scales(&flat_values(self.weight.val()), buffers, &[output], clips)
+    }
+
+    /// As [`VolumeSegment::frozen_nodes`], in bytes.
+    ///
+    /// # Errors
+    /// There is no such node, or the scales are another plan's.
+    pub fn frozen_int8_nodes(&self, nodes: &[&str], scales: &Scales) -> Result<FrozenInt8, RunError> {
+        let running = flat_values(self.running.value_sync());
+        let buffers = &running[..self.plan().buffer_count()];
+        self.engine.kernels.freeze_int8_by(&flat_values(self.weight.val()), buffers, nodes, scales)
     }
 
     /// As [`VolumeSegment::frozen_nodes`], for the plan's output.

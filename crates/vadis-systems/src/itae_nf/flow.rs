@@ -5,7 +5,7 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use vadis_kernels::volume::Scratch;
+use vadis_kernels::volume::{Scales as ByteScales, Scratch};
 use vadis_nn::NnError;
 use vadis_nn::networks::{FrozenGlow, FrozenItaeFeatures, Glow, GlowConfig, Itae as Network};
 use vadis_nn::segment::{NamedTensor, StateDict, by_part, under};
@@ -148,7 +148,7 @@ pub(super) struct Eyes {
 
 impl Eyes {
     pub(super) fn new(network: &Network, format: InputFormat) -> Result<Self, SystemError> {
-        Ok(Self { features: network.frozen_with_features()?, format })
+        Ok(Self { features: network.frozen_with_features(None)?, format })
     }
 
     /// The clip rebuilt, and its maps, not standardised.
@@ -229,6 +229,16 @@ impl Flows {
     /// With what is usual as a model file has it.
     pub(super) fn with_usual(self, usual: Usual) -> Self {
         Self { usual, ..self }
+    }
+
+    /// Looks in bytes from now on.
+    pub(super) fn look_in_bytes(
+        &mut self,
+        network: &Network,
+        scales: &ByteScales,
+    ) -> Result<(), SystemError> {
+        self.eyes.features = network.frozen_with_features(Some(scales))?;
+        Ok(())
     }
 
     /// The flows of a model file, taken out of it; the autoencoder's weights are left.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use vadis_kernels::volume::Scratch;
+use vadis_kernels::volume::{Scales, Scratch};
 use vadis_nn::NnError;
 use vadis_nn::networks::{FrozenItae, Itae as Network};
 use vadis_nn::segment::{NamedTensor, StateDict};
@@ -46,6 +46,7 @@ pub(super) const DYNAMIC_FLOW: usize = 2;
 const PATCHES: usize = 3;
 /// What a model file has beside the weights.
 const COUNTS: &str = "reference.counts";
+const SCALES: &str = "int8.scales";
 /// Largest side and clip of a model file.
 const MOST: usize = 4096;
 
@@ -65,6 +66,8 @@ pub struct ItaeModel {
     weights: Vec<NamedTensor>,
     sight: Sight,
     counts: Vec<f32>,
+    /// What bytes stand for; models of earlier versions have none.
+    scales: Option<Scales>,
     statistics: Statistics,
     spent: Spent<4>,
     /// Memory of the network, used again from clip to clip.
@@ -91,6 +94,7 @@ impl ItaeModel {
             weights: network.state_dict(),
             sight,
             counts,
+            scales: None,
             statistics: Statistics::default(),
             spent: Spent::new(PARTS),
             scratch: Mutex::default(),
@@ -110,6 +114,16 @@ impl ItaeModel {
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {
         self.statistics = statistics;
+    }
+
+    pub(super) fn set_scales(&mut self, scales: Scales) {
+        self.scales = Some(scales);
+    }
+
+    /// The network with the model's weights.
+    fn network(&self) -> Result<Network, SystemError> {
+        let untrained = untrained(self.variant, &self.config, self.format)?;
+        Ok(untrained.load_state_dict(self.weights.clone()).map_err(NnError::from)?)
     }
 
     /// A model from the file that [`Model::to_file`] made.
@@ -135,11 +149,11 @@ impl ItaeModel {
             flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(&flow, &mut rest, format)?)));
         let flows = flows.transpose()?;
         let needed = variant.network(&config, format).value_count()?;
-        let weights = network_weights(&rest, needed, |name| name != COUNTS)?;
-        let device = burn::tensor::Device::default();
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let network = variant.network(&config, format).init(&device, &mut rng)?;
+        let weights = network_weights(&rest, needed, |name| ![COUNTS, SCALES].contains(&name))?;
+        let network = untrained(variant, &config, format)?;
         let network = network.load_state_dict(weights).map_err(NnError::from)?;
+        let scales = file.tensors.get(SCALES);
+        let scales = scales.map(|(_, values)| Scales::from_values(network.network.plan(), values));
         let flows = flows.map(|(flow, (flows, scales, usual))| {
             Ok::<_, SystemError>(
                 Flows::new(flow, &network, &flows, scales, (format, &counts))?.with_usual(usual),
@@ -147,6 +161,7 @@ impl ItaeModel {
         });
         let mut model = Self::new(variant, config, format, &network, counts, flows.transpose()?)?;
         model.statistics = parse(file, "statistics")?;
+        model.scales = scales.transpose().map_err(NnError::from)?;
         Ok(model)
     }
 
@@ -204,6 +219,12 @@ impl ItaeModel {
         error.iter_mut().zip(&self.counts).for_each(|(e, count)| *e *= count);
         error
     }
+}
+
+/// The network of a variant, with weights that are to be replaced.
+fn untrained(variant: Variant, config: &ItaeConfig, format: InputFormat) -> Result<Network, SystemError> {
+    let device = burn::tensor::Device::default();
+    Ok(variant.network(config, format).init(&device, &mut ChaCha8Rng::seed_from_u64(0))?)
 }
 
 impl ClipJudge for ItaeModel {
@@ -290,6 +311,18 @@ impl Model for ItaeModel {
         self.spent.seconds()
     }
 
+    fn score_in_bytes(&mut self) -> Result<(), SystemError> {
+        let Some(scales) = &self.scales else {
+            return Err(SystemError::NotInBytes { system: self.system() });
+        };
+        let network = self.network()?;
+        match &mut self.sight {
+            Sight::Rebuilt(sight) => *sight = network.frozen_by(scales)?,
+            Sight::Judged(flows) => flows.look_in_bytes(&network, scales)?,
+        }
+        Ok(())
+    }
+
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
         let flows = self.flows().into_iter().flat_map(Flows::state);
@@ -297,6 +330,10 @@ impl Model for ItaeModel {
         let InputFormat { width, height, colour } = self.format;
         let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.counts.clone());
         file.insert(NamedTensor { name, shape, values });
+        if let Some(scales) = &self.scales {
+            let values = scales.values();
+            file.insert(NamedTensor { name: SCALES.to_owned(), shape: vec![values.len() / 2, 2], values });
+        }
         file.metadata.insert("input".to_owned(), format!("[{},{height},{width}]", colour.channels()));
         file
     }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use vadis_kernels::volume::Scratch;
+use vadis_kernels::volume::{Scales, Scratch};
 use vadis_nn::loss::FrameLoss;
 use vadis_nn::networks::Itae as Network;
 use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
@@ -33,6 +33,9 @@ const MOMENTS: [&str; 2] = ["adam.first", "adam.second"];
 /// Clips over which it is learnt what is usual at each place.
 const USUAL_CLIPS: usize = 64;
 
+/// Clips whose values' ranges the bytes of int8 are spread over.
+const BYTE_CLIPS: usize = 8;
+
 /// Trains on `footage` as the session says: the autoencoder, then the flows over its features.
 pub(super) fn train(
     variant: Variant,
@@ -56,9 +59,20 @@ pub(super) fn train(
             (network, Some(flows))
         }
     };
-    let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts, flows)?;
+    let planes = |frame: &[u8]| to_planes(frame, format, &counts);
+    let source = PlainClips { footage, length: config.clip, planes };
+    let scales = byte_scales(&network, &source, &clip_starts(&parts.train, config.clip, 1))?;
+    let mut model = ItaeModel::new(variant, config.clone(), format, &network, counts.clone(), flows)?;
+    model.set_scales(scales);
     calibrate(&mut model, config, footage, &parts, session)?;
     Ok(model)
+}
+
+/// What bytes stand for, from clips spread over those that begin at `starts`.
+fn byte_scales(network: &Network, source: &impl ClipSource, starts: &[usize]) -> Result<Scales, SystemError> {
+    let clips = spread(starts, BYTE_CLIPS).into_iter().map(|start| source.clip(start));
+    let clips = clips.collect::<Result<Vec<_>, _>>()?.concat();
+    Ok(network.clone().valid().int8_scales(&clips)?)
 }
 
 /// Takes the score statistics on held-out footage.

@@ -21,7 +21,10 @@ pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> 
 fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let started = machine::now();
     let decision = decision_options(&args.decision)?;
-    let (model, info) = open_model(&args.model)?;
+    let (mut model, info) = open_model(&args.model)?;
+    if args.int8 {
+        model.score_in_bytes()?;
+    }
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
     if args.force && lies_in(&args.model, &args.output) {
@@ -32,6 +35,9 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     }
     learn::prepare_folder(&args.output, args.force, false)?;
     notes.push(format!("scored with {}, made {}", args.model.display(), info.made));
+    if args.int8 {
+        notes.push("scored in bytes (int8)".to_owned());
+    }
     notes.extend(from_elsewhere(model.as_ref(), &info, &sources, &surroundings));
     let seconds = vec![("train".to_owned(), info.train_s)];
     let header = Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };

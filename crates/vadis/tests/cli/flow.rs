@@ -66,6 +66,13 @@ fn a_system_of_clips_scans_and_its_model_scores_the_same() {
     vadis(here, scan.iter().chain(&tiny)).done();
     vadis(here, ["score", "-m", "run/model.safetensors", text(&video), "-o", "again"]).done();
     assert_eq!(scores(&here.join("again")), scores(&here.join("run")));
+    vadis(here, ["score", "-m", "run/model.safetensors", text(&video), "-o", "bytes", "--int8"]).done();
+    assert_ne!(scores(&here.join("bytes")), scores(&here.join("run")));
+    let told = RunInfo::read(&here.join("bytes/run.json")).expect("run.json").notes;
+    assert!(told.iter().any(|note| note.contains("in bytes")), "{told:?}");
+    let other = scanned().run().join("model.safetensors");
+    vadis(here, ["score", "-m", text(&other), text(&video), "-o", "no", "--int8"])
+        .failed(1, &["cannot score in bytes"]);
     let table = ScoreTable::read(&here.join("run/scores.csv")).expect("scores.csv");
     assert_eq!(table.indicators, ["reconstruction", "frame_diff"]);
     assert!(table.videos[0].rows.iter().all(|row| !row.edge && row.score == row.causal));

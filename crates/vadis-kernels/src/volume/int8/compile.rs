@@ -3,13 +3,13 @@
 use super::direct::DirectInt8;
 use super::dot::{GROUP, Unit};
 use super::few::FewInt8;
-use super::scale::{Scale, Weight};
+use super::scale::{Scale, Scales, Weight};
 use super::{ConvInt8, FrozenInt8, NodeInt8, calibrate};
 use crate::volume::compile::window;
 use crate::volume::direct::Direct;
 use crate::volume::frozen::folded;
 use crate::volume::layout::{Layout, is_few};
-use crate::volume::network::{Network, RunError};
+use crate::volume::network::{Network, RunError, check};
 use crate::volume::plan::{Conv, Node, Operation, Plan};
 
 impl Network {
@@ -27,9 +27,42 @@ impl Network {
         nodes: &[&str],
         clips: &[f32],
     ) -> Result<FrozenInt8, RunError> {
+        let scales = self.int8_scales(parameter, buffers, nodes, clips)?;
+        self.freeze_int8_by(parameter, buffers, nodes, &scales)
+    }
+
+    /// What the bytes of [`Network::freeze_int8`] stand for, to be kept in place of the clips.
+    ///
+    /// # Errors
+    /// As [`Network::freeze_int8`].
+    pub fn int8_scales(
+        &self,
+        parameter: &[f32],
+        buffers: &[f32],
+        nodes: &[&str],
+        clips: &[f32],
+    ) -> Result<Scales, RunError> {
         let frozen = self.freeze(parameter, buffers, nodes)?;
+        Ok(Scales(calibrate::scales(&frozen, self.plan(), clips)?))
+    }
+
+    /// As [`Network::freeze_int8`], with scales that were found before.
+    ///
+    /// # Errors
+    /// A slice has another length than the plan says, there is no such node, or the scales are another
+    /// plan's.
+    pub fn freeze_int8_by(
+        &self,
+        parameter: &[f32],
+        buffers: &[f32],
+        nodes: &[&str],
+        Scales(scales): &Scales,
+    ) -> Result<FrozenInt8, RunError> {
         let plan = self.plan();
-        let scales = calibrate::scales(&frozen, plan, clips)?;
+        check("parameter", plan.parameter_count(), parameter.len())?;
+        check("buffers", plan.buffer_count(), buffers.len())?;
+        let channels = |scales: &[Scale]| scales.iter().map(|scale| scale.steps.len()).sum();
+        check("scales", plan.nodes().iter().map(|node| node.shape[0]).sum(), channels(scales))?;
         let (outputs, uses) = self.needs(nodes)?;
         let ways = Ways::new(plan, &outputs, &uses);
         let compiled = |(index, node): (usize, &Node)| {
@@ -37,7 +70,7 @@ impl Network {
                 _ if uses[index] == 0 => return None,
                 Operation::Conv(conv) => {
                     let [weight, bias] = folded(node, conv, parameter, buffers);
-                    Some(ways.conv(index, node, conv, &scales, [&weight, &bias]))
+                    Some(ways.conv(index, node, conv, scales, [&weight, &bias]))
                 }
                 _ => None,
             };

@@ -23,6 +23,7 @@ use self::direct::DirectInt8;
 use self::dot::Unit;
 use self::few::FewInt8;
 use self::scale::Scale;
+pub use self::scale::Scales;
 use super::frozen::Scratch;
 use super::layout::Layout;
 use super::network::{RunError, check, volume};

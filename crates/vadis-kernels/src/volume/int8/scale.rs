@@ -1,6 +1,51 @@
 //! What bytes stand for.
 
 use crate::tile::LANES;
+use crate::volume::network::{RunError, check};
+use crate::volume::plan::Plan;
+
+/// What the bytes of each node of a plan stand for: found once over clips, and kept in their place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scales(pub(super) Vec<Scale>);
+
+impl Scales {
+    /// Step and zero of each channel of each node, one after another, as [`Scales::from_values`] takes them.
+    pub fn values(&self) -> Vec<f32> {
+        let channels = self.0.iter().flat_map(|scale| scale.steps.iter().zip(&scale.zeros));
+        channels.flat_map(|(&step, &zero)| [step, f32::from(zero)]).collect()
+    }
+
+    /// The scales of `plan` with those values.
+    ///
+    /// # Errors
+    /// [`RunError::Size`] if there are not two for each channel of each node, [`RunError::NotFinite`] for a step that is
+    /// no positive number or a zero that is no byte.
+    pub fn from_values(plan: &Plan, values: &[f32]) -> Result<Self, RunError> {
+        let channels = plan.nodes().iter().map(|node| node.shape[0]);
+        check("scales", 2 * channels.sum::<usize>(), values.len())?;
+        let mut rest = values;
+        let mut scales = Vec::with_capacity(plan.nodes().len());
+        for node in plan.nodes() {
+            let (own, after) = rest.split_at(2 * node.shape[0]);
+            rest = after;
+            let fits = |pair: &[f32]| {
+                let [step, zero] = [pair[0], pair[1]];
+                step > 0.0 && is_step(step) && (0.0..=255.0).contains(&zero) && zero.fract() == 0.0
+            };
+            if !own.chunks_exact(2).all(fits) {
+                return Err(RunError::NotFinite { node: node.name.clone() });
+            }
+            let steps = own.iter().step_by(2).copied().collect();
+            scales.push(Scale { steps, zeros: own[1..].iter().step_by(2).map(|&zero| zero as u8).collect() });
+        }
+        Ok(Self(scales))
+    }
+}
+
+/// Whether a step can be multiplied by and divided by.
+fn is_step(step: f32) -> bool {
+    step.is_normal() && step.recip().is_normal()
+}
 
 /// Activations in bytes: a byte q of channel c stands for steps[c] · (q − zeros[c]).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,7 +87,7 @@ impl Scale {
 
 fn step(&[low, high]: &[f32; 2]) -> Option<f32> {
     let step = ((f64::from(high.max(0.0)) - f64::from(low.min(0.0))) / 255.0) as f32;
-    (step.is_normal() && step.recip().is_normal()).then_some(step)
+    is_step(step).then_some(step)
 }
 
 /// The byte nearest to `x`, which is counted in steps from byte 0; NaN is byte 0.
