@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use vadis_video::{Frame, Mask};
 
 use crate::clips::{Parts, Run, thinned};
-use crate::places::{HeatSums, Places};
 use crate::{
     ColumnStatistics, FrameStore, InputFormat, Model, Progress, Scored, Session, Statistics, SystemError,
 };
@@ -184,25 +183,18 @@ pub(crate) struct Seen {
     names: Vec<&'static str>,
     columns: Vec<Vec<f64>>,
     heats: Vec<f64>,
-    places: HeatSums,
 }
 
 impl Seen {
     fn new(model: &dyn Model) -> Self {
         let names: Vec<_> = std::iter::once("score").chain(model.indicators().iter().copied()).collect();
-        Self { columns: vec![Vec::new(); names.len()], names, heats: Vec::new(), places: HeatSums::default() }
+        Self { columns: vec![Vec::new(); names.len()], names, heats: Vec::new() }
     }
 
     fn push(&mut self, scored: &Scored) {
         self.columns[0].push(scored.score);
         scored.indicators.iter().zip(&mut self.columns[1..]).for_each(|(v, column)| column.push(*v));
         self.heats.extend(scored.heat.iter().step_by(37).map(|&h| f64::from(h)));
-        self.places.push(&scored.heat);
-    }
-
-    /// What heat is usual at each place; `counts` is 1 for those that count.
-    pub(crate) fn places(&self, counts: &[f32]) -> Places {
-        Places::of(&self.places, counts)
     }
 
     fn frames(&self) -> usize {

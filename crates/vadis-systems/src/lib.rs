@@ -26,7 +26,6 @@ pub mod motion_only;
 pub mod nf_frames;
 pub mod patch_knn;
 mod patches;
-mod places;
 mod preset;
 mod projection;
 pub mod pseudo;

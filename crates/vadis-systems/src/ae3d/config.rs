@@ -17,8 +17,6 @@ pub enum Measure {
     Frame,
     /// Of the worst patch (ours).
     Patch,
-    /// Of the worst hundredth of the picture, each place set against what is usual there (ours).
-    Place,
 }
 
 /// Every setting of `ae3d`, and the autoencoder's of all systems made of it.
@@ -49,8 +47,7 @@ pub struct Ae3dConfig {
     pub train_stride: usize,
     /// Model file of a trained `ae3d` whose weights the autoencoder starts from; empty for none (ours).
     pub start: String,
-    /// Whose error is the score: the `frame`'s (papers) or the worst `patch`'s (ours), as a peak signal-to-noise ratio; or
-    /// the worst `place`'s, in spreads above what is usual there (ours).
+    /// Whose peak signal-to-noise ratio is the score: the `frame`'s (papers) or the worst `patch`'s (ours).
     pub score: Measure,
     /// Side of the patches in pixels of the network's input (ours).
     pub patch: usize,

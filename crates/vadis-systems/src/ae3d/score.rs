@@ -15,12 +15,11 @@ use crate::clips::put_frame;
 use crate::frames::to_planes;
 use crate::model_file::{input_format, network_weights, parse};
 use crate::patches::{Patches, box_blur, cells};
-use crate::places::Places;
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
 
-/// Indicators: of the frame (or the clip), of the worst patch, and of the worst place against what is usual there.
-const INDICATORS: [&str; 3] = ["reconstruction", "worst_patch", "worst_place"];
+/// Indicators: of the frame (or the clip), and of the worst patch.
+const INDICATORS: [&str; 2] = ["reconstruction", "worst_patch"];
 /// What a model file has beside the weights.
 pub(crate) const COUNTS: &str = "reference.counts";
 /// Sides of a model file's pictures.
@@ -101,8 +100,6 @@ pub struct Ae3dModel {
     weights: Vec<NamedTensor>,
     network: Frozen,
     counts: Vec<f32>,
-    /// What heat is usual at each place; none until it has been looked at.
-    places: Option<Places>,
     statistics: Statistics,
 }
 
@@ -115,17 +112,7 @@ impl Ae3dModel {
         counts: Vec<f32>,
     ) -> Result<Self, SystemError> {
         let (weights, network) = (network.state(), network.frozen()?);
-        let statistics = Statistics::default();
-        Ok(Self { variant, settings, format, weights, network, counts, places: None, statistics })
-    }
-
-    pub(super) fn set_places(&mut self, places: Places) {
-        self.places = Some(places);
-    }
-
-    /// 1 for each pixel that counts.
-    pub(super) fn counts(&self) -> &[f32] {
-        &self.counts
+        Ok(Self { variant, settings, format, weights, network, counts, statistics: Statistics::default() })
     }
 
     pub(super) fn set_statistics(&mut self, statistics: Statistics) {
@@ -141,11 +128,9 @@ impl Ae3dModel {
         let format = input_format(file, SIDES)?;
         let counts = counts_in(file, format)?;
         let shape = settings.network(format);
-        let weights =
-            network_weights(file, shape.value_count()?, |name| name != COUNTS && !Places::is_it(name))?;
+        let weights = network_weights(file, shape.value_count()?, |name| name != COUNTS)?;
         let network = shape.init(&burn::tensor::Device::default(), 0)?.with_state(weights)?;
         let mut model = Self::new(variant, settings, format, &network, counts)?;
-        model.places = Some(Places::from_file(file, format.width * format.height)?);
         model.statistics = parse(file, "statistics")?;
         Ok(model)
     }
@@ -244,14 +229,12 @@ impl Watch for Watcher<'_> {
         let error = squared_error(&picture, &rebuilt, &model.counts);
         let whole = negative_psnr(clip.unwrap_or_else(|| counted_mean(&error, &model.counts)));
         let worst = negative_psnr(self.patches.worst_mean(&error));
-        let heat = box_blur(&error, height, width, model.settings.ae3d.patch / 2);
-        let place = model.places.as_ref().map_or(0.0, |places| places.worst(&heat, &model.counts));
         let score = match model.settings.ae3d.score {
             Measure::Frame => whole,
             Measure::Patch => worst,
-            Measure::Place => place,
         };
-        Ok(Some(Verdict { score, indicators: vec![whole, worst, place], heat }))
+        let heat = box_blur(&error, height, width, model.settings.ae3d.patch / 2);
+        Ok(Some(Verdict { score, indicators: vec![whole, worst], heat }))
     }
 }
 
@@ -295,7 +278,6 @@ impl Model for Ae3dModel {
         let mut file = WeightFile::default();
         self.weights.iter().cloned().for_each(|tensor| file.insert(tensor));
         put_format(&mut file, self.format, &self.counts);
-        self.places.iter().for_each(|places| file.insert(places.named()));
         file
     }
 

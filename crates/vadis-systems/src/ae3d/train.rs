@@ -61,9 +61,6 @@ pub(super) fn train(
     }
     let mut model = Ae3dModel::new(variant, settings.clone(), format, &learner.network, counts)?;
     let (runs, kind) = calibration_runs(&parts, config.clip, config.calibration_frames, session);
-    // A first look for what is usual at each place, a second one with it.
-    let usual = observe_runs(&model, footage, &runs, session)?.places(model.counts());
-    model.set_places(usual);
     let statistics = observe_runs(&model, footage, &runs, session)?.statistics(kind);
     model.set_statistics(statistics);
     Ok(model)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vadis_nn::networks::Ae3dConfig as NetworkConfig;
 use vadis_video::Colour;
 
-use crate::ae3d::{Ae3dConfig, Measure};
+use crate::ae3d::Ae3dConfig;
 use crate::preset::{probability, setting};
 use crate::{InputFormat, Preset, SystemError};
 
@@ -110,9 +110,6 @@ impl PseudoConfig {
     /// [`SystemError::Setting`] for a value out of its range.
     pub(super) fn check(&self) -> Result<(), SystemError> {
         self.ae3d.check()?;
-        if self.ae3d.score == Measure::Place {
-            return Err(setting("score", "must be `frame` or `patch`: two errors have no common place"));
-        }
         probability("spatial", self.spatial)?;
         probability("temporal", self.temporal)?;
         if self.masks.is_empty() {

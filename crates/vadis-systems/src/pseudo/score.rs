@@ -184,7 +184,7 @@ impl Watcher<'_> {
         ];
         let chosen = match model.config.ae3d.score {
             Measure::Frame => frames,
-            Measure::Patch | Measure::Place => patches,
+            Measure::Patch => patches,
         };
         let meaning = self.meanings.pop_front();
         let columns = [chosen, frames, patches].concat().into_iter().chain(meaning);

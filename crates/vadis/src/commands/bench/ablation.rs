@@ -10,7 +10,7 @@ use super::super::eval::Case;
 /// The system of flows.
 const SYSTEM: &str = "itae-nf";
 /// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 42] = [
+const PARTS: [(&str, &str, &str); 37] = [
     (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
     (SYSTEM, "with_static", "itae-nf: + static flow"),
     (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
@@ -35,19 +35,14 @@ const PARTS: [(&str, &str, &str); 42] = [
     ("cae", "patch_reconstruction", "cae: worst patch"),
     ("ae3d", "reconstruction", "ae3d: whole frame"),
     ("ae3d", "worst_patch", "ae3d: worst patch"),
-    ("ae3d", "worst_place", "ae3d: worst place"),
     ("memae", "reconstruction", "memae: whole clip or frame"),
     ("memae", "worst_patch", "memae: worst patch"),
-    ("memae", "worst_place", "memae: worst place"),
     ("lntra-patch", "reconstruction", "lntra-patch: whole frame"),
     ("lntra-patch", "worst_patch", "lntra-patch: worst patch"),
-    ("lntra-patch", "worst_place", "lntra-patch: worst place"),
     ("lntra-skip", "reconstruction", "lntra-skip: whole frame"),
     ("lntra-skip", "worst_patch", "lntra-skip: worst patch"),
-    ("lntra-skip", "worst_place", "lntra-skip: worst place"),
     ("steal", "reconstruction", "steal: whole frame"),
     ("steal", "worst_patch", "steal: worst patch"),
-    ("steal", "worst_place", "steal: worst place"),
     ("pseudo", "appearance", "pseudo: appearance alone"),
     ("pseudo", "motion", "pseudo: motion alone"),
     ("pseudo", "appearance_patch", "pseudo: appearance alone, worst patch"),
