@@ -13,7 +13,7 @@ use super::product::even_pieces;
 use super::scratch::Scratch;
 use super::strip::StripWork;
 use super::tiles::Finish;
-use super::{Scale, Strip, TileSize, Winograd};
+use super::{Strip, Tile, Winograd};
 
 /// Tasks that are enough to keep the cores busy.
 const TASKS: usize = 16;
@@ -141,13 +141,11 @@ impl Winograd {
         let tasks = self.tasks(batch, output, sums, slices);
         tasks.into_par_iter().with_max_len(1).for_each(|task| {
             let work = StripWork::new(self, operands, &task.strip);
-            match (self.tile.scale, self.tile.size) {
-                (Scale::Same, TileSize::Two) => work.run::<4, 4, 2>(task),
-                (Scale::Same, TileSize::Four) => work.run::<6, 6, 4>(task),
-                (Scale::Half, TileSize::Two) => work.run::<5, 5, 2>(task),
-                (Scale::Half, TileSize::Four) => work.run::<9, 9, 4>(task),
-                (Scale::Double, TileSize::Two) => work.run::<3, 5, 4>(task),
-                (Scale::Double, TileSize::Four) => work.run::<5, 9, 8>(task),
+            match self.tile {
+                Tile::Two => work.run::<4, 4, 2>(task),
+                Tile::Four => work.run::<6, 6, 4>(task),
+                Tile::Half => work.run::<5, 5, 2>(task),
+                Tile::Double => work.run::<3, 5, 4>(task),
             }
         });
     }

@@ -14,7 +14,7 @@ use super::pack::{Kernels, Unpack};
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
-use super::{Reads, Scale, TileSize, Winograd, point_pitch};
+use super::{Reads, Tile, Winograd, point_pitch};
 use crate::vector::dispatch;
 
 /// Most blocks of output gradients side by side.
@@ -83,7 +83,7 @@ impl Winograd {
     /// Whether the weight gradient is computed here: of convolutions of stride 1.
     pub(crate) fn has_weight_gradient(&self) -> bool {
         let steps = (self.time.advance, self.time.phases.len());
-        !self.phased && self.tile.scale == Scale::Same && steps == (1, 1)
+        !self.phased && matches!(self.tile, Tile::Two | Tile::Four) && steps == (1, 1)
     }
 
     /// The gradient of the weights, `[cout][cin][taps][3][3]`, summed over a batch: of `input` and
@@ -102,9 +102,10 @@ impl Winograd {
         assert_eq!(weight_gradient.len(), self.weight_len(), "weights");
         assert!(self.has_weight_gradient(), "a convolution of stride 1");
         let sides = [input, output_gradient];
-        match self.tile.size {
-            TileSize::Two => self.gradient::<4, 2>(pass, batch, sides, weight_gradient),
-            TileSize::Four => self.gradient::<6, 4>(pass, batch, sides, weight_gradient),
+        match self.tile {
+            Tile::Two => self.gradient::<4, 2>(pass, batch, sides, weight_gradient),
+            Tile::Four => self.gradient::<6, 4>(pass, batch, sides, weight_gradient),
+            Tile::Half | Tile::Double => unreachable!("it has stride 1"),
         }
     }
 
@@ -240,8 +241,9 @@ impl Winograd {
     {
         let channel = self.input.channels * self.taps() * 9;
         let point_pitch = self.input.blocks() * self.sums_block();
-        let order: Vec<[usize; 2]> =
-            (0..self.input.channels).flat_map(|input| (0..self.taps()).map(move |tap| [input, tap])).collect();
+        let order: Vec<[usize; 2]> = (0..self.input.channels)
+            .flat_map(|input| (0..self.taps()).map(move |tap| [input, tap]))
+            .collect();
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
             for (i, &[input, tap]) in order.iter().enumerate() {
                 let start = self.sums_at(input, tap);

@@ -1,12 +1,14 @@
-//! Convolution with stride 1 and kernels of (1..=5, 3, 3) by Winograd's minimal filtering on the two
-//! spatial axes; the temporal taps are summed between the transforms.
+//! Convolution with kernels of (1..=5, 3, 3) by Winograd's minimal filtering on the two spatial axes; the
+//! temporal taps are summed between the transforms. The spatial stride is 1, or 2 of a convolution and of a transposed one; that in
+//! time is any.
 //!
-//! F(4×4, 3×3) needs a quarter of the products of a direct convolution, F(2×2, 3×3) 4/9. Between the
-//! transforms stands one matrix product for each point of the transform (36 or 16): tiles by output
+//! At stride 1, F(4×4, 3×3) needs a quarter of the products of a direct convolution, F(2×2, 3×3) 4/9. At stride 2
+//! F(2, 2) on the axes' phases needs 25/36 ([`strided`]). Between the
+//! transforms stands one matrix product for each point of the transform (36, 16 or 25): tiles by output
 //! channels, summed over input channels and temporal taps.
 //!
 //! Largest error against 64-bit sums, relative to the largest output, with 256 input channels and three
-//! taps: 2.4e-6 for F(4×4), 6.7e-7 for F(2×2), on uniform values.
+//! taps: 2.4e-6 for F(4×4), 6.7e-7 for F(2×2) and 8.2e-7 at stride 2, on uniform values.
 //!
 //! Every output element is a sum whose order depends on the layer alone; how the
 //! work is cut into tasks depends on the batch and the layer, never on the number of threads. So an
@@ -40,7 +42,10 @@ const TRANSFORM: f64 = 600.0;
 /// Time of a product of a direct convolution, relative to one between the transforms.
 const DIRECT: f64 = 1.2;
 
-/// Sides of the tiles of outputs.
+/// Tiles over all slices that are worth reading many weights for.
+const TILES: usize = 128;
+
+/// Sides of the tiles of outputs of a convolution of stride 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TileSize {
     /// F(2×2, 3×3): as exact as a direct sum.
@@ -49,57 +54,64 @@ pub(crate) enum TileSize {
     Four,
 }
 
-impl TileSize {
-    /// Positions along a side: on the coarser side of a convolution.
-    fn positions(self) -> usize {
-        match self {
-            Self::Two => 2,
-            Self::Four => 4,
-        }
-    }
-}
-
-/// What a convolution does to height and width.
+/// What is transformed at once, along a side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Scale {
-    /// Stride 1.
-    Same,
-    /// A convolution of stride 2.
+enum Tile {
+    /// Two outputs of stride 1.
+    Two,
+    /// Four outputs of stride 1.
+    Four,
+    /// Two outputs of stride 2.
     Half,
-    /// A transposed one of stride 2.
+    /// Four outputs of a transposed convolution of stride 2.
     Double,
 }
 
-/// What a tile is, along a side.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Tile {
-    scale: Scale,
-    size: TileSize,
-}
-
 impl Tile {
+    /// The tile of a convolution, if there is one for its kernel, padding and stride.
+    fn of(window: &Window, phased: bool, size: TileSize) -> Option<Self> {
+        // Otherwise slices between those that outputs read would be read by none.
+        let dense = window.stride[0] <= window.kernel[0];
+        if !dense || window.kernel[1..] != [3, 3] || window.padding[1..] != [1, 1] {
+            return None;
+        }
+        match (&window.stride[1..], phased, size) {
+            ([1, 1], _, TileSize::Two) => Some(Self::Two),
+            ([1, 1], _, TileSize::Four) => Some(Self::Four),
+            ([2, 2], false, _) => Some(Self::Half),
+            ([2, 2], true, _) => Some(Self::Double),
+            _ => None,
+        }
+    }
+
     /// Outputs along a side.
     fn outputs(self) -> usize {
-        let positions = self.size.positions();
-        if self.scale == Scale::Double { 2 * positions } else { positions }
+        match self {
+            Self::Two | Self::Half => 2,
+            Self::Four | Self::Double => 4,
+        }
     }
 
     /// Inputs from one tile to the next.
     fn advance(self) -> usize {
-        let positions = self.size.positions();
-        if self.scale == Scale::Half { 2 * positions } else { positions }
+        match self {
+            Self::Two | Self::Double => 2,
+            Self::Four | Self::Half => 4,
+        }
     }
 
     /// From the first input of a tile's place to the first that it reads.
     fn shift(self) -> isize {
-        if self.scale == Scale::Double { 0 } else { -1 }
+        if self == Self::Double { 0 } else { -1 }
     }
 
     /// Points of the transform, on both axes.
     fn points(self) -> usize {
-        let positions = self.size.positions();
-        let side = if self.scale == Scale::Same { positions + 2 } else { 2 * positions + 1 };
-        side.pow(2)
+        match self {
+            Self::Two => 16,
+            Self::Four => 36,
+            Self::Half | Self::Double => 25,
+        }
     }
 }
 
@@ -138,12 +150,14 @@ struct Memory {
 }
 
 impl Memory {
+    /// For so many packed weights, and `points` values of a transformed tile and its input channels.
+    ///
     /// Few weights are read again at little cost, so that pieces can be small enough for the
-    /// second-level cache; many weights need pieces that are worth reading them for. The limits are
-    /// measured, with 2 MiB of cache.
-    fn new(weights: usize) -> Self {
+    /// second-level cache; many weights need pieces that are worth reading them for. What is multiplied at a time
+    /// is a point's, which fits that cache for [`TILES`]. The limits are measured, with 2 MiB of cache.
+    fn new(weights: usize, points: usize) -> Self {
         Self {
-            inputs: weights.clamp(1 << 17, 5 << 17),
+            inputs: weights.clamp(1 << 17, points.saturating_mul(TILES).max(5 << 17)),
             products: 1 << 17,
             gradient: weights.saturating_mul(5).clamp(1 << 19, 5 << 22),
         }
@@ -169,25 +183,15 @@ impl Winograd {
         [input, output]: [Blocked; 2],
         size: TileSize,
     ) -> Option<Self> {
-        let scale = match (&window.stride[1..], phased) {
-            ([1, 1], _) => Scale::Same,
-            ([2, 2], false) => Scale::Half,
-            ([2, 2], true) => Scale::Double,
-            _ => return None,
-        };
-        // Otherwise slices between those that outputs read would be read by none.
-        let dense = window.stride[0] <= window.kernel[0];
-        if !dense || window.kernel[1..] != [3, 3] || window.padding[1..] != [1, 1] {
-            return None;
-        }
+        let tile = Tile::of(window, phased, size)?;
         for axis in 1..3 {
             let (coarse, fine) = if phased { (&input, &output) } else { (&output, &input) };
             let expected = fine.shape[axis].div_ceil(window.stride[axis]);
             assert_eq!(coarse.shape[axis], expected, "height and width of the output");
         }
         let time = Axis::new(window, 0, phased, input.shape[0], output.shape[0]);
-        let tile = Tile { scale, size };
-        let memory = Memory::new(tile.points() * window.kernel[0] * input.channels * output.channels);
+        let points = tile.points() * input.channels;
+        let memory = Memory::new(points * window.kernel[0] * output.channels, points);
         Some(Self { input, output, time, tile, phased, memory })
     }
 

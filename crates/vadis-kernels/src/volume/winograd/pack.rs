@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::tile::{Isa, LANES};
 
 use super::transform::{Axis, Weight, WeightTransposed, both_axes};
-use super::{Scale, TileSize, Winograd};
+use super::{Tile, Winograd};
 use crate::vector::{Kernel, Vector, dispatch, read, write};
 
 /// Output channels of a full panel of weights.
@@ -55,11 +55,10 @@ impl Winograd {
         }
         let panel_len = self.points() * self.taps() * self.input.channels * PANEL;
         packed.par_chunks_mut(panel_len).with_max_len(1).enumerate().for_each(|(panel, packed)| {
-            match (self.tile.scale, self.tile.size) {
-                (Scale::Same, TileSize::Two) => dispatch(isa, Pack::<4> { plan: self, weight, panel, packed }),
-                (Scale::Same, TileSize::Four) => dispatch(isa, Pack::<6> { plan: self, weight, panel, packed }),
-                (_, TileSize::Two) => dispatch(isa, Pack::<5> { plan: self, weight, panel, packed }),
-                (_, TileSize::Four) => dispatch(isa, Pack::<9> { plan: self, weight, panel, packed }),
+            match self.tile {
+                Tile::Two => dispatch(isa, Pack::<4> { plan: self, weight, panel, packed }),
+                Tile::Four => dispatch(isa, Pack::<6> { plan: self, weight, panel, packed }),
+                Tile::Half | Tile::Double => dispatch(isa, Pack::<5> { plan: self, weight, panel, packed }),
             }
         });
     }
