@@ -106,7 +106,12 @@ fn main() -> Result<()> {
         for node in plan.nodes() {
             let Operation::Conv(conv) = &node.operation else { continue };
             let input = plan.nodes()[node.inputs[0]].shape;
-            let layer = Plan::new("x", input)?.conv(&node.name, "x", conv.clone())?;
+            // One slice is asked for: in a network the others are not brought into planes.
+            let layer = Plan::new("x", input)?.conv(&node.name, "x", conv.clone())?.sample(
+                "slice",
+                &node.name,
+                node.shape[1],
+            )?;
             let gigas = plan.node_flops(node) / 1e9;
             let first = node.inputs[0] == 0;
             let times = measure(&layer, options, [clips, batch], runs, !first)?;

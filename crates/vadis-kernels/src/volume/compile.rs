@@ -202,22 +202,17 @@ fn epilogue<'a>(finish: &Finish<'a>) -> Epilogue<'a> {
     Epilogue { scale: &[], shift: finish.bias, activation: finish.activation }
 }
 
-/// Fast convolution, where the shape suits it and it is worth it. A phased convolution is the input
-/// gradient of the one that goes the other way.
+/// Fast convolution, where the shape suits it and it is worth it.
 fn winograd(
     window: &Window,
     phased: bool,
     [from, to]: [&Layout; 2],
     tiles: Option<TileSize>,
 ) -> Option<Winograd> {
-    let suits = window.stride == [1; 3] && window.kernel[1..] == [3, 3] && window.padding[1..] == [1, 1];
-    if !(suits && from.is_blocked() && to.is_blocked()) {
+    if !(from.is_blocked() && to.is_blocked()) {
         return None;
     }
-    let (input, output) = if phased { (to, from) } else { (from, to) };
-    let (taps, padding) = (window.kernel[0], window.padding[0]);
-    let winograd = Winograd::new(input.blocked(), output.blocked(), taps, padding, tiles?);
-    let winograd = if phased { winograd.input_gradient() } else { winograd };
+    let winograd = Winograd::new(window, phased, [from.blocked(), to.blocked()], tiles?)?;
     winograd.is_worth_it().then_some(winograd)
 }
 
@@ -320,7 +315,8 @@ fn ways(
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
     let sides = if phased { [&dy, &x] } else { [&x, &dy] };
-    let weights = if let Some(winograd) = winograd(&window, false, sides, tiles) {
+    let fast = winograd(&window, false, sides, tiles).filter(Winograd::has_weight_gradient);
+    let weights = if let Some(winograd) = fast {
         WeightWay::Winograd { winograd, transposed: phased }
     } else {
         let scalar_delta = scalar_delta(conv, &x, &dy);

@@ -3,7 +3,8 @@
     python winograd_speed.py TEST_BINARY [--threads 2] [--runs 7] [--tile 4] [--isa Avx512] [SHAPE ...]
 
 TEST_BINARY is the unit test of vadis-kernels (`cargo test --release -p vadis-kernels --lib --no-run` prints
-it). A shape is batch,cin,cout,time,height,width,taps. Prints medians in milliseconds, effective GFLOP/s
+it). A shape is batch,cin,cout,time,height,width,taps and, if it is not 1, the stride in time and in space: forward and
+input pass only. Prints medians in milliseconds, effective GFLOP/s
 (operations of the direct convolution without products with padding in time), and the ratio to PyTorch's
 better layout; then the same ratio of processor times, which other programs on the machine disturb less (with
 one thread; idle threads of PyTorch spin).
@@ -52,25 +53,26 @@ class Ours:
 
 def theirs(shape, layout):
     """The operations of one layout by name."""
-    batch, cin, cout, t, h, w, taps = shape
+    batch, cin, cout, t, h, w, taps, steps, step = shape
     flat = t == 1 and taps == 1
     size, kernel = ((h, w), (3, 3)) if flat else ((t, h, w), (taps, 3, 3))
     padding = [k // 2 for k in kernel]
+    stride = (step, step) if flat else (steps, step, step)
     x = torch.randn(batch, cin, *size)
     weight = torch.randn(cout, cin, *kernel)
     if layout == "last":
         memory = torch.channels_last if flat else torch.channels_last_3d
         x, weight = x.to(memory_format=memory), weight.to(memory_format=memory)
     convolve = torch.nn.functional.conv2d if flat else torch.nn.functional.conv3d
-    y = convolve(x, weight, padding=padding)
+    y = convolve(x, weight, stride=stride, padding=padding)
     dy = torch.randn_like(y)
     ones = [1] * len(size)
 
     def backward(mask):
-        torch.ops.aten.convolution_backward(dy, x, weight, None, ones, padding, ones, False, [0] * len(size), 1, mask)
+        torch.ops.aten.convolution_backward(dy, x, weight, None, stride, padding, ones, False, [0] * len(size), 1, mask)
 
     return {
-        "forward": lambda: convolve(x, weight, padding=padding),
+        "forward": lambda: convolve(x, weight, stride=stride, padding=padding),
         "input": lambda: backward([True, False, False]),
         "weight": lambda: backward([False, True, False]),
     }
@@ -95,6 +97,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     print(f"{'shape':26} {'pass':8} {'default':>8} {'last':>8} {'ours':>8} {'GFLOP/s':>8} {'ratio':>6} {'cpu':>6} {'ours cpu':>8}  (ms)")
     for shape in arguments.shapes or SHAPES:
+        shape += ",1,1" if shape.count(",") == 6 else ""
         ours = Ours(arguments.binary, shape, arguments.threads, arguments.tile, arguments.isa)
         numbers = [int(n) for n in shape.split(",")]
         peers = {layout: theirs(numbers, layout) for layout in ["default", "last"]}

@@ -255,11 +255,13 @@ proptest! {
     #[test]
     fn winograd_shapes(
         (cin, cout, t, h, w, batch) in (many(), many(), 1..4usize, 1..7usize, 1..11usize, 1..3usize),
-        (transposed, temporal) in (any::<bool>(), any::<bool>()),
+        (transposed, temporal, steps, stride) in (any::<bool>(), any::<bool>(), 1..4usize, 1..3usize),
+        extra in [0..3usize, 0..2],
     ) {
-        let kernel = [if temporal { 3 } else { 1 }, 3, 3];
-        let transposed = transposed.then_some([0; 3]);
-        check_conv(&Conv { transposed, ..Conv::new(cin, cout, kernel, [1; 3]) }, [cin, t, h, w], batch)?;
+        let (kernel, steps) = if temporal { (3, steps) } else { (1, 1) };
+        let extra = [extra[0].min(steps - 1), extra[1].min(stride - 1), 0];
+        let conv = Conv::new(cin, cout, [kernel, 3, 3], [steps, stride, stride]);
+        check_conv(&Conv { transposed: transposed.then_some(extra), ..conv }, [cin, t, h, w], batch)?;
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::product::even_pieces;
 use super::scratch::Scratch;
 use super::strip::StripWork;
 use super::tiles::Finish;
-use super::{Strip, TileSize, Winograd};
+use super::{Strip, Tile, Winograd};
 
 /// Tasks that are enough to keep the cores busy.
 const TASKS: usize = 16;
@@ -139,9 +139,14 @@ impl Winograd {
         sums.fill(0.0);
         let operands = Operands { pass, input, packed, epilogue, slices };
         let tasks = self.tasks(batch, output, sums, slices);
-        tasks.into_par_iter().with_max_len(1).for_each(|task| match self.size {
-            TileSize::Two => StripWork::new(self, operands, &task.strip).run::<4, 2>(task),
-            TileSize::Four => StripWork::new(self, operands, &task.strip).run::<6, 4>(task),
+        tasks.into_par_iter().with_max_len(1).for_each(|task| {
+            let work = StripWork::new(self, operands, &task.strip);
+            match self.tile {
+                Tile::Two => work.run::<4, 4, 2>(task),
+                Tile::Four => work.run::<6, 6, 4>(task),
+                Tile::Half => work.run::<5, 5, 2>(task),
+                Tile::Double => work.run::<3, 5, 4>(task),
+            }
         });
     }
 
@@ -168,7 +173,7 @@ impl Winograd {
             .flat_map(|times| self.strips_of(batch, self.tiles_of_strip(), times))
             .collect();
         // Each part of the panels transforms the input anew, which many products must outweigh.
-        let most = (self.panels() * self.taps).div_ceil(6);
+        let most = (self.panels() * self.taps()).div_ceil(6);
         let parts = TASKS.div_ceil(strips.len().max(1)).min(most).max(1);
         let mut tasks = Vec::new();
         for strip in strips {
@@ -221,7 +226,7 @@ impl Winograd {
     /// First and last row of pixels of a strip in a clip.
     fn rows_of(&self, strip: &Strip, clip: usize) -> Option<[usize; 2]> {
         let [rows, _] = self.grid();
-        let side = self.size.outputs();
+        let side = self.tile.outputs();
         let first = strip.rows.start.max(clip * rows);
         let end = strip.rows.end.min((clip + 1) * rows);
         (first < end).then(|| {

@@ -14,7 +14,7 @@ use super::pack::{Kernels, Unpack};
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, ToPoints};
 use super::transform::{Axis, Input, OutputTransposed, WeightTransposed};
-use super::{TileSize, Winograd, point_pitch};
+use super::{Reads, Tile, Winograd, point_pitch};
 use crate::vector::dispatch;
 
 /// Most blocks of output gradients side by side.
@@ -80,11 +80,17 @@ struct Points<'a> {
 }
 
 impl Winograd {
+    /// Whether the weight gradient is computed here: of convolutions of stride 1.
+    pub(crate) fn has_weight_gradient(&self) -> bool {
+        let steps = (self.time.advance, self.time.phases.len());
+        !self.phased && matches!(self.tile, Tile::Two | Tile::Four) && steps == (1, 1)
+    }
+
     /// The gradient of the weights, `[cout][cin][taps][3][3]`, summed over a batch: of `input` and
     /// `output_gradient`, both with zeros in their borders and beyond their last channels.
     ///
     /// # Panics
-    /// If a length does not fit, or the plan is an input gradient.
+    /// If a length does not fit, or the convolution has not [`Winograd::has_weight_gradient`].
     pub(crate) fn weight_gradient(
         &self,
         pass: Pass<'_>,
@@ -94,11 +100,12 @@ impl Winograd {
     ) {
         let batch = self.batch(input, output_gradient);
         assert_eq!(weight_gradient.len(), self.weight_len(), "weights");
-        assert!(!self.flipped, "the weight gradient belongs to the convolution itself");
+        assert!(self.has_weight_gradient(), "a convolution of stride 1");
         let sides = [input, output_gradient];
-        match self.size {
-            TileSize::Two => self.gradient::<4, 2>(pass, batch, sides, weight_gradient),
-            TileSize::Four => self.gradient::<6, 4>(pass, batch, sides, weight_gradient),
+        match self.tile {
+            Tile::Two => self.gradient::<4, 2>(pass, batch, sides, weight_gradient),
+            Tile::Four => self.gradient::<6, 4>(pass, batch, sides, weight_gradient),
+            Tile::Half | Tile::Double => unreachable!("it has stride 1"),
         }
     }
 
@@ -120,7 +127,7 @@ impl Winograd {
         }
         let mut sums = pass.scratch.lend(self.points() * self.input.blocks() * self.sums_block());
         for (i, strip) in strips.iter().enumerate() {
-            let places = self.places(strip);
+            let places = self.places(strip, self.tile.outputs());
             let layout = |side, most, slices| Layout::new(side, most, places.len(), slices, self.points());
             let inputs = layout(&self.input, 1, self.slices(&strip.times));
             let outputs = layout(&self.output, PANEL_BLOCKS, strip.times.clone());
@@ -149,7 +156,7 @@ impl Winograd {
     /// Elements of the sums of a point and block of inputs: `[tap][16][output lanes]`, and a cache line,
     /// so that the points of a kernel do not all fall on the same cache set.
     fn sums_block(&self) -> usize {
-        self.taps * LANES * self.lanes() + LANES
+        self.taps() * LANES * self.lanes() + LANES
     }
 
     /// Index of the sums of an input channel and tap, within a point.
@@ -192,7 +199,7 @@ impl Winograd {
         let following = outputs.panels.get(panel + 1);
         let panel = &outputs.panels[panel];
         let lane = panel.block * LANES;
-        let mut begun = vec![points.resume; self.taps];
+        let mut begun = vec![points.resume; self.taps()];
         for t in points.times.clone() {
             let mut next = following.map_or(&[][..], |panel| {
                 let len = inputs.tiles * panel.width;
@@ -200,8 +207,8 @@ impl Winograd {
                 &whole[part * len / parts..(part + 1) * len / parts]
             });
             for (first, len) in even_pieces(inputs.tiles, CHUNK) {
-                for tap in self.valid_taps(t) {
-                    let slice = (self.first_slice(t) + tap as isize) as usize;
+                let Reads { taps, slice } = self.reads(t);
+                for (tap, slice) in taps.zip(slice..) {
                     let a = inputs.at(&inputs.panels[block], slice, point) + first * LANES;
                     let b = outputs.at(panel, t, point) + first * panel.width;
                     let product = Product::<1, LANES, LANES> {
@@ -221,7 +228,7 @@ impl Winograd {
                 }
             }
         }
-        for tap in (0..self.taps).filter(|&tap| !begun[tap]) {
+        for tap in (0..self.taps()).filter(|&tap| !begun[tap]) {
             let rows = &mut sums[tap * LANES * self.lanes()..][..LANES * self.lanes()];
             rows.chunks_exact_mut(self.lanes()).for_each(|row| row[lane..lane + panel.width].fill(0.0));
         }
@@ -232,10 +239,11 @@ impl Winograd {
     where
         WeightTransposed: Axis<N, 3>,
     {
-        let channel = self.input.channels * self.taps * 9;
+        let channel = self.input.channels * self.taps() * 9;
         let point_pitch = self.input.blocks() * self.sums_block();
-        let order: Vec<[usize; 2]> =
-            (0..self.input.channels).flat_map(|input| (0..self.taps).map(move |tap| [input, tap])).collect();
+        let order: Vec<[usize; 2]> = (0..self.input.channels)
+            .flat_map(|input| (0..self.taps()).map(move |tap| [input, tap]))
+            .collect();
         weight_gradient.par_chunks_mut((LANES * channel).max(1)).enumerate().for_each(|(block, gradient)| {
             for (i, &[input, tap]) in order.iter().enumerate() {
                 let start = self.sums_at(input, tap);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::tile::{Isa, LANES};
 
 use super::transform::{Axis, Weight, WeightTransposed, both_axes};
-use super::{TileSize, Winograd};
+use super::{Tile, Winograd};
 use crate::vector::{Kernel, Vector, dispatch, read, write};
 
 /// Output channels of a full panel of weights.
@@ -18,12 +18,12 @@ pub(super) type Kernels = [[f32; LANES]; 9];
 impl Winograd {
     /// Elements of the packed weights.
     pub(crate) fn packed_len(&self) -> usize {
-        self.points() * self.taps * self.input.channels * self.output.blocks() * LANES
+        self.points() * self.taps() * self.input.channels * self.output.blocks() * LANES
     }
 
     /// Elements of the weights in PyTorch's layout.
     pub(crate) fn weight_len(&self) -> usize {
-        self.taps * 9 * self.input.channels * self.output.channels
+        self.taps() * 9 * self.input.channels * self.output.channels
     }
 
     /// Panels of output channels.
@@ -38,12 +38,12 @@ impl Winograd {
 
     /// Index of the packed weights of a panel and point: `[tap][input channel][panel's lanes]`.
     pub(super) fn packed_at(&self, panel: usize, point: usize) -> usize {
-        let depth = self.taps * self.input.channels;
+        let depth = self.taps() * self.input.channels;
         self.points() * depth * PANEL * panel + point * depth * self.panel_width(panel)
     }
 
     /// Transforms the weights `[cout][cin][taps][3][3]` of the convolution, in the order the products
-    /// stream them. For [`Winograd::input_gradient`], these are the weights of the original one.
+    /// stream them. For an adjoint, these are the weights of the original one.
     ///
     /// # Panics
     /// If a length is not [`Winograd::weight_len`] or [`Winograd::packed_len`].
@@ -53,22 +53,23 @@ impl Winograd {
         if packed.is_empty() {
             return;
         }
-        let panel_len = self.points() * self.taps * self.input.channels * PANEL;
+        let panel_len = self.points() * self.taps() * self.input.channels * PANEL;
         packed.par_chunks_mut(panel_len).with_max_len(1).enumerate().for_each(|(panel, packed)| {
-            match self.size {
-                TileSize::Two => dispatch(isa, Pack::<4> { plan: self, weight, panel, packed }),
-                TileSize::Four => dispatch(isa, Pack::<6> { plan: self, weight, panel, packed }),
+            match self.tile {
+                Tile::Two => dispatch(isa, Pack::<4> { plan: self, weight, panel, packed }),
+                Tile::Four => dispatch(isa, Pack::<6> { plan: self, weight, panel, packed }),
+                Tile::Half | Tile::Double => dispatch(isa, Pack::<5> { plan: self, weight, panel, packed }),
             }
         });
     }
 
-    /// Index of the kernel from an input to an output channel at a tap.
+    /// Index of the kernel from an input to an output channel at a tap of the kernel.
     fn weight_at(&self, output: usize, input: usize, tap: usize) -> usize {
-        if self.flipped {
-            ((input * self.output.channels + output) * self.taps + self.taps - 1 - tap) * 9
-        } else {
-            ((output * self.input.channels + input) * self.taps + tap) * 9
-        }
+        let pair = match self.phased {
+            true => input * self.output.channels + output,
+            false => output * self.input.channels + input,
+        };
+        (pair * self.taps() + tap) * 9
     }
 
     /// The kernels from an input channel to the output channels of a block.
@@ -79,7 +80,7 @@ impl Winograd {
         for lane in 0..LANES.min(self.output.channels - first) {
             let kernel = &weight[self.weight_at(first + lane, input, tap)..][..9];
             for (i, &value) in kernel.iter().enumerate() {
-                kernels[if self.flipped { 8 - i } else { i }][lane] = value;
+                kernels[if self.phased { 8 - i } else { i }][lane] = value;
             }
         }
         kernels
@@ -103,16 +104,17 @@ where
         let Self { plan, weight, panel, packed } = self;
         let width = plan.panel_width(panel);
         let inputs = plan.input.channels;
-        for tap in 0..plan.taps {
+        let taps = plan.time.phases.iter().flatten().enumerate();
+        for (i, tap) in taps {
             for input in 0..inputs {
                 for lane in (0..width).step_by(LANES) {
                     let block = (panel * PANEL + lane) / LANES;
-                    let kernels = plan.kernels(weight, [block, input, tap]);
-                    let first = (tap * inputs + input) * width + lane;
+                    let kernels = plan.kernels(weight, [block, input, tap.k]);
+                    let first = (i * inputs + input) * width + lane;
                     // SAFETY: the instruction set is enabled; slices check the bounds.
                     unsafe {
                         both_axes::<Weight, V, 3, N>(&load(&kernels), |p, value| {
-                            write(value, &mut packed[p * plan.taps * inputs * width + first..]);
+                            write(value, &mut packed[p * plan.taps() * inputs * width + first..]);
                         });
                     }
                 }

@@ -10,7 +10,7 @@ use super::pack::PANEL;
 use super::product::{Product, even_pieces};
 use super::tiles::{Place, Planes, RowOf, ToPixels, ToPoints};
 use super::transform::{Axis, Input, Output};
-use super::{Strip, Winograd, point_pitch, tile_rows};
+use super::{Reads, Strip, Winograd, point_pitch, tile_rows};
 use crate::vector::dispatch;
 
 /// Most products in one chain of sums.
@@ -20,6 +20,8 @@ const RUN: usize = 256;
 pub(super) struct StripWork<'a> {
     plan: &'a Winograd,
     operands: Operands<'a>,
+    /// Where the tiles read, and where they write.
+    inputs: Vec<Place>,
     places: Vec<Place>,
     groups: Vec<Group>,
     /// Output and input slices.
@@ -46,26 +48,27 @@ struct Products {
 
 impl<'a> StripWork<'a> {
     pub(super) fn new(plan: &'a Winograd, operands: Operands<'a>, strip: &Strip) -> Self {
-        let places = plan.places(strip);
+        let [inputs, places] =
+            [plan.tile.advance(), plan.tile.outputs()].map(|side| plan.places(strip, side));
         let slices = plan.slices(&strip.times);
         let tile_len = slices.len() * plan.input.blocks() * LANES;
         let groups = even_pieces(places.len(), tile_rows(operands.pass.isa))
             .map(|(first, count)| Group { tiles: first..first + count, start: first * tile_len })
             .collect();
         let pitch = point_pitch(places.len() * tile_len);
-        Self { plan, operands, places, groups, times: strip.times.clone(), slices, pitch }
+        Self { plan, operands, inputs, places, groups, times: strip.times.clone(), slices, pitch }
     }
 
-    /// Computes a task on the strip with tiles of N × N points and M × M pixels.
-    pub(super) fn run<const N: usize, const M: usize>(&self, mut task: Task<'_>)
+    /// Computes a task on the strip with tiles of W × W pixels, N × N points and M × M outputs.
+    pub(super) fn run<const W: usize, const N: usize, const M: usize>(&self, mut task: Task<'_>)
     where
-        Input: Axis<N, N>,
+        Input: Axis<W, N>,
         Output: Axis<N, M>,
     {
         let scratch = self.operands.pass.scratch;
         let mut points = scratch.lend(N * N * self.pitch);
         for group in &self.groups {
-            self.transform::<N>(group, &mut points);
+            self.transform::<W, N>(group, &mut points);
         }
         let per_panel = N * N * self.places.len() * self.times.len() * PANEL;
         let panels = (self.plan.memory.products / per_panel).max(1);
@@ -85,18 +88,18 @@ impl<'a> StripWork<'a> {
     }
 
     /// Transforms the input of a group.
-    fn transform<const N: usize>(&self, group: &Group, points: &mut [f32])
+    fn transform<const W: usize, const N: usize>(&self, group: &Group, points: &mut [f32])
     where
-        Input: Axis<N, N>,
+        Input: Axis<W, N>,
     {
         let input = &self.plan.input;
         let mut start = group.start;
         for t in self.slices.clone() {
             for block in 0..input.blocks() {
-                let to_points = ToPoints::<Input, N, N> {
+                let to_points = ToPoints::<Input, W, N> {
                     planes: Planes::new(input, self.operands.input, [block, self.operands.slices.from[t]]),
-                    places: &self.places[group.tiles.clone()],
-                    shift: -1,
+                    places: &self.inputs[group.tiles.clone()],
+                    shift: self.plan.tile.shift(),
                     points: &mut points[start..],
                     point_pitch: self.pitch,
                     tile_pitch: LANES,
@@ -113,22 +116,21 @@ impl<'a> StripWork<'a> {
         let plan = self.plan;
         let depth = plan.input.channels;
         let block_len = tiles * LANES;
-        let first = plan.first_slice(t) - self.slices.start as isize;
-        let pieces = |tap: usize, taps: usize| {
-            let start = (first + tap as isize) as usize * plan.input.blocks() * block_len;
-            let len = taps * depth;
+        let Reads { taps, slice } = plan.reads(t);
+        let pieces = |tap: usize, count: usize| {
+            let start = (slice + tap - taps.start - self.slices.start) * plan.input.blocks() * block_len;
+            let len = count * depth;
             even_pieces(len.div_ceil(LANES), RUN / LANES).map(move |(block, blocks)| Run {
                 a: start + block * block_len,
                 b: (tap * depth + block * LANES) * width,
                 len: (len - block * LANES).min(blocks * LANES),
             })
         };
-        let taps = plan.valid_taps(t);
         if depth.is_multiple_of(LANES) && !taps.is_empty() {
             // The next slice's channels follow the last.
             return pieces(taps.start, taps.len()).collect();
         }
-        taps.flat_map(|tap| pieces(tap, 1)).collect()
+        taps.clone().flat_map(|tap| pieces(tap, 1)).collect()
     }
 
     /// Multiplies the points with some panels of weights.
@@ -153,7 +155,7 @@ impl<'a> StripWork<'a> {
     /// The packed weights of a panel and point.
     fn weights(&self, panel: usize, point: usize) -> &'a [f32] {
         let plan = self.plan;
-        let len = plan.taps * plan.input.channels * plan.panel_width(panel);
+        let len = plan.taps() * plan.input.channels * plan.panel_width(panel);
         &self.operands.packed[plan.packed_at(panel, point)..][..len]
     }
 

@@ -35,18 +35,34 @@ struct Shape {
     size: [usize; 3],
     taps: usize,
     padding: usize,
+    /// In time, and in space.
+    stride: [usize; 2],
 }
 
 impl Shape {
     fn output(&self) -> [usize; 3] {
-        let [t, h, w] = self.size;
-        [t + 2 * self.padding + 1 - self.taps, h, w]
+        let ([t, h, w], [steps, stride]) = (self.size, self.stride);
+        [(t + 2 * self.padding - self.taps) / steps + 1, h.div_ceil(stride), w.div_ceil(stride)]
+    }
+
+    fn window(&self) -> Window {
+        let [steps, stride] = self.stride;
+        Window { kernel: [self.taps, 3, 3], stride: [steps, stride, stride], padding: [self.padding, 1, 1] }
+    }
+
+    fn sides(&self, border: [[usize; 2]; 3]) -> [Blocked; 2] {
+        let [cin, cout] = self.channels;
+        [Blocked::new(cin, self.size, border), Blocked::new(cout, self.output(), border)]
     }
 
     fn plan(&self, size: TileSize, border: [[usize; 2]; 3]) -> Winograd {
-        let [cin, cout] = self.channels;
-        let input = Blocked::new(cin, self.size, border);
-        Winograd::new(input, Blocked::new(cout, self.output(), border), self.taps, self.padding, size)
+        Winograd::new(&self.window(), false, self.sides(border), size).unwrap()
+    }
+
+    /// The input gradient.
+    fn adjoint(&self, size: TileSize, border: [[usize; 2]; 3]) -> Winograd {
+        let [input, output] = self.sides(border);
+        Winograd::new(&self.window(), true, [output, input], size).unwrap()
     }
 }
 
@@ -98,7 +114,8 @@ fn products(shape: &Shape, mut f: impl FnMut(usize, usize, usize)) {
     for n in 0..shape.batch {
         each(shape.output(), |[t, y, x]| {
             each([shape.taps, 3, 3], |[kt, ky, kx]| {
-                let [it, iy, ix] = [t + kt, y + ky, x + kx];
+                let [steps, stride] = shape.stride;
+                let [it, iy, ix] = [steps * t + kt, stride * y + ky, stride * x + kx];
                 let inside = it >= shape.padding && it - shape.padding < shape.size[0];
                 if !inside || iy < 1 || ix < 1 || iy > shape.size[1] || ix > shape.size[2] {
                     return;
@@ -171,11 +188,15 @@ struct Way {
 
 impl Way {
     fn new(isa: Isa, size: TileSize) -> Self {
-        Self { isa, size, border: [[1, 1]; 3], memory: Memory::new(0) }
+        Self { isa, size, border: [[1, 1]; 3], memory: Memory::new(0, 0) }
     }
 
     fn plan(&self, shape: &Shape) -> Winograd {
         Winograd { memory: self.memory, ..shape.plan(self.size, self.border) }
+    }
+
+    fn adjoint(&self, shape: &Shape) -> Winograd {
+        Winograd { memory: self.memory, ..shape.adjoint(self.size, self.border) }
     }
 
     fn convolve(&self, plan: &Winograd, batch: usize, x: &[f32], w: &[f32]) -> Vec<f32> {
@@ -199,25 +220,29 @@ impl Way {
         gradient
     }
 
-    /// Output, input gradient and weight gradient.
-    fn all(&self, case: &Case) -> [Vec<f32>; 3] {
+    /// Output, input gradient and, of stride 1, weight gradient.
+    fn all(&self, case: &Case) -> Vec<Vec<f32>> {
         let plan = self.plan(&case.shape);
         let batch = case.shape.batch;
-        [
+        let mut all = vec![
             self.convolve(&plan, batch, &case.x, &case.w),
-            self.convolve(&plan.input_gradient(), batch, &case.dy, &case.w),
-            self.weight_gradient(&plan, batch, &case.x, &case.dy),
-        ]
+            self.convolve(&self.adjoint(&case.shape), batch, &case.dy, &case.w),
+        ];
+        if plan.has_weight_gradient() {
+            all.push(self.weight_gradient(&plan, batch, &case.x, &case.dy));
+        }
+        all
     }
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let sizes = (1..=5_usize, 0..=4_usize, 1..=2_usize);
-    (sizes, [1..=36_usize, 1..=70], [1..=4_usize, 1..=11, 1..=13]).prop_map(
-        |((taps, padding, batch), channels, [t, h, w])| {
-            // At least one output slice.
+    let stride = [1..=3_usize, 1..=2];
+    (sizes, [1..=36_usize, 1..=70], [1..=5_usize, 1..=19, 1..=21], stride).prop_map(
+        |((taps, padding, batch), channels, [t, h, w], [steps, stride])| {
+            // At least one output slice, and taps without a gap.
             let t = t.max((taps).saturating_sub(2 * padding));
-            Shape { batch, channels, size: [t, h, w], taps, padding }
+            Shape { batch, channels, size: [t, h, w], taps, padding, stride: [steps.min(taps), stride] }
         },
     )
 }
@@ -254,9 +279,9 @@ proptest! {
     #[test]
     fn gradients_are_adjoint(shape in shapes(), way in ways()) {
         let case = Case::new(shape);
-        let [y, dx, dw] = way.all(&case);
-        let [expected, size] = dot(&y, &case.dy);
-        for (a, b) in [(&dx, &case.x), (&dw, &case.w)] {
+        let all = way.all(&case);
+        let [expected, size] = dot(&all[0], &case.dy);
+        for (a, b) in all[1..].iter().zip([&case.x, &case.w]) {
             let [found, other] = dot(a, b);
             let bound = tolerance(way.size) * size.max(other);
             prop_assert!((found - expected).abs() <= bound, "{} {}", found, expected);
@@ -269,7 +294,7 @@ proptest! {
         let all = way.all(&case);
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         prop_assert_eq!(&one.install(|| way.all(&case)), &all);
-        let other = Way { memory: Memory::new(0), border: [[1, 1]; 3], ..way };
+        let other = Way { memory: Memory::new(0, 0), border: [[1, 1]; 3], ..way };
         let plan = other.plan(&shape);
         let clip = case.x.len() / shape.batch;
         for (x, y) in case.x.chunks(clip).zip(all[0].chunks(all[0].len() / shape.batch)) {
@@ -281,21 +306,26 @@ proptest! {
 /// The precision that the module's documentation states.
 #[test]
 fn precision_at_256_channels() {
-    let shape = Shape { batch: 1, channels: [256, 16], size: [3, 16, 16], taps: 3, padding: 1 };
-    let case = Case::new(shape);
-    let expected = case.expected();
-    for (size, most) in [(TileSize::Two, 8e-7), (TileSize::Four, 3e-6)] {
+    let cases = [
+        ([1, 1], [256, 16], TileSize::Two, 8e-7),
+        ([1, 1], [256, 16], TileSize::Four, 3e-6),
+        ([1, 2], [256, 16], TileSize::Four, 9e-7),
+        ([2, 2], [16, 256], TileSize::Four, 9e-7),
+    ];
+    for (stride, channels, size, most) in cases {
+        let shape = Shape { batch: 1, channels, size: [3, 16, 16], taps: 3, padding: 1, stride };
+        let case = Case::new(shape);
         let found = Way::new(Isa::detect(), size).all(&case);
-        for (found, expected) in found.iter().zip(&expected) {
+        for (found, expected) in found.iter().zip(&case.expected()) {
             let error = error(found, expected);
-            assert!(error < most, "{size:?} {error:.2e}");
+            assert!(error < most, "{stride:?} {size:?} {error:.2e}");
         }
     }
 }
 
 #[test]
 fn the_epilogue_scales_shifts_activates_and_sums() {
-    let shape = Shape { batch: 3, channels: [5, 37], size: [2, 9, 6], taps: 3, padding: 1 };
+    let shape = Shape { batch: 3, channels: [5, 37], size: [2, 9, 6], taps: 3, padding: 1, stride: [1, 1] };
     let case = Case::new(shape);
     let [scale, shift] = [noise(37, 7), noise(37, 8)];
     let [expected, ..] = case.expected();
@@ -346,7 +376,7 @@ fn the_epilogue_scales_shifts_activates_and_sums() {
 #[test]
 fn few_channels_are_left_to_direct_sums() {
     let plan = |channels, size| {
-        let shape = Shape { batch: 1, channels, size, taps: 3, padding: 1 };
+        let shape = Shape { batch: 1, channels, size, taps: 3, padding: 1, stride: [1, 1] };
         shape.plan(TileSize::Four, [[1, 1]; 3])
     };
     assert!(plan([256, 256], [4, 64, 64]).is_worth_it());
@@ -361,11 +391,12 @@ fn few_channels_are_left_to_direct_sums() {
 fn empty_batches_and_clips() {
     for size in [[1, 4, 4], [0, 4, 4], [2, 0, 4], [2, 4, 0]] {
         for batch in [0, 2] {
-            let shape = Shape { batch, channels: [3, 4], size, taps: 1, padding: 0 };
+            let shape = Shape { batch, channels: [3, 4], size, taps: 1, padding: 0, stride: [1, 1] };
             let case = Case::new(shape);
-            let [y, dx, dw] = Way::new(Isa::detect(), TileSize::Four).all(&case);
-            assert_eq!([y.len(), dx.len()], [case.dy.len(), case.x.len()]);
-            assert!(batch > 0 && size[0] > 0 && size[1] > 0 && size[2] > 0 || dw.iter().all(|&w| w == 0.0));
+            let all = Way::new(Isa::detect(), TileSize::Four).all(&case);
+            assert_eq!([all[0].len(), all[1].len()], [case.dy.len(), case.x.len()]);
+            let empty = batch * size[0] * size[1] * size[2] == 0;
+            assert!(!empty || all[2].iter().all(|&w| w == 0.0));
         }
     }
 }
@@ -374,7 +405,8 @@ fn empty_batches_and_clips() {
 #[should_panic(expected = "height and width")]
 fn sizes_that_differ_are_refused() {
     let layout = |shape| Blocked::new(3, shape, [[0, 0]; 3]);
-    Winograd::new(layout([1, 4, 4]), layout([1, 4, 5]), 1, 0, TileSize::Four);
+    let window = Window { kernel: [1, 3, 3], stride: [1; 3], padding: [0, 1, 1] };
+    Winograd::new(&window, false, [[1, 4, 4], [1, 4, 5]].map(layout), TileSize::Four);
 }
 
 /// A server for `tests/scripts/winograd_speed.py`: on each line of the standard input it runs what the
@@ -384,20 +416,23 @@ fn sizes_that_differ_are_refused() {
 fn speed() {
     let numbers: Vec<usize> =
         std::env::var("SHAPE").unwrap().split(',').map(|n| n.parse().unwrap()).collect();
-    let [batch, cin, cout, t, h, w, taps] = numbers[..] else { panic!("SHAPE has seven numbers") };
-    let shape = Shape { batch, channels: [cin, cout], size: [t, h, w], taps, padding: taps / 2 };
+    let [batch, cin, cout, t, h, w, taps, steps, stride] = numbers[..] else {
+        panic!("SHAPE has nine numbers")
+    };
+    let (size, stride) = ([t, h, w], [steps, stride]);
+    let shape = Shape { batch, channels: [cin, cout], size, taps, padding: taps / 2, stride };
     let size =
         if std::env::var("TILE").is_ok_and(|tile| tile == "2") { TileSize::Two } else { TileSize::Four };
     let isa = match std::env::var("ISA").as_deref() {
         Ok(name) => Isa::available().into_iter().find(|isa| format!("{isa:?}") == name).unwrap(),
         Err(_) => Isa::detect(),
     };
-    let mut plan = shape.plan(size, [[1, 1]; 3]);
+    let [mut plan, mut backward] = [shape.plan(size, [[1, 1]; 3]), shape.adjoint(size, [[1, 1]; 3])];
     if let Ok(memory) = std::env::var("MEMORY") {
         let memory: Vec<usize> = memory.split(',').map(|n| n.parse::<usize>().unwrap() << 10).collect();
         plan.memory = Memory { inputs: memory[0], products: memory[1], gradient: memory[2] };
+        backward.memory = plan.memory;
     }
-    let backward = plan.input_gradient();
     let scratch = Scratch::default();
     let pass = Pass { isa, scratch: &scratch };
     let case = Case::new(shape);
