@@ -85,9 +85,10 @@ impl Model for Combination {
     }
 
     fn config(&self) -> serde_json::Value {
-        let members = self.models.iter().zip(self.blend.members());
-        let member = |(model, (weight, _)): (&Box<dyn Model>, (f64, Standard))| json!({ "system": model.system(), "weight": weight, "config": model.config() });
-        json!({ "members": members.map(member).collect::<Vec<_>>(), "weights": self.from })
+        let members = self.models.iter().zip(self.blend.members()).map(|(model, (weight, _))| {
+            json!({ "system": model.system(), "weight": weight, "config": model.config() })
+        });
+        json!({ "members": members.collect::<Vec<_>>(), "weights": self.from })
     }
 
     /// The grid of the heat map, in the colour that is read.

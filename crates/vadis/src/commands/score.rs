@@ -86,7 +86,7 @@ impl Loaded {
                                 "{} does not say how its scores lie on normal footage",
                                 path.display()
                             ),
-                            hint: Some("train it again".to_owned()),
+                            hint: Some("train it again, on more footage".to_owned()),
                         }),
                     };
                 let members = models.into_iter().zip(paths).map(standard).collect::<Result<_, _>>()?;

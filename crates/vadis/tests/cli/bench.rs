@@ -133,7 +133,7 @@ fn a_combination_has_a_row_of_its_own_made_of_its_members_runs() {
     // The same by the models themselves, over the footage.
     let model = |system: &str| format!("out/folder/{system}/0/model.safetensors");
     let (difference, mog2) = (model("frame-diff"), model("mog2"));
-    let both = ["score", "-m", &difference, "-m", &mog2, "data/test", "-o", "scored"];
+    let both = ["score", "-m", &difference, "-m", &mog2, "data/test/day.mkv", "-o", "scored"];
     vadis(here, both).done();
     assert_eq!(scores(&here.join("scored")), scores(&run));
 
@@ -156,6 +156,8 @@ fn weights_are_chosen_on_the_validation_set() {
     let folder = folder();
     let here = folder.path();
     data_set(here);
+    // The clip that is held out is long enough for frames of both kinds.
+    lavfi("testsrc=size=64x48:rate=10:duration=8", &["-c:v", "ffv1"], &here.join("data/train/d.mkv"));
     let with = |more: &[&str]| bench(here, &[DATA.as_slice(), more].concat());
     with(&["--system", "frame-diff+mog2", "--weights", "validation"]).done();
     let info =

@@ -84,7 +84,12 @@ fn auc(videos: &[Video], weights: &[f64]) -> Result<f64, Failure> {
         })
         .collect();
     let ranking = Ranking::pooled(&labelled, Edges::Keep).map_err(EvalError::from)?;
-    ranking.figures().auc.ok_or_else(|| super::usage("the validation set has frames of one class only"))
+    ranking.figures().auc.ok_or_else(|| Failure::Usage {
+        what: "the validation set has frames of one class only".to_owned(),
+        hint: Some(
+            "training clips of seconds are too short for it: give longer ones, or --weights".to_owned(),
+        ),
+    })
 }
 
 impl Video {
