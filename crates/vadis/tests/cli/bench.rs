@@ -149,6 +149,26 @@ fn a_combination_has_a_row_of_its_own_made_of_its_members_runs() {
     assert_eq!(figure("causal").protocol.smoothing, "causal_median:5");
     let plain = second.rows.iter().find(|row| row.system == "frame-diff+mog2@1,3").expect("its row");
     assert_eq!(plain.figure("micro_auc", "paper").map(|f| f.protocol.smoothing.as_str()), Some("none"));
+
+    // A model that learnt from too little to say how its scores lie is shown the training footage once.
+    forget_statistics(&here.join(&mog2));
+    with(&["--system", "frame-diff+mog2", "--weights", "2,1", "--quiet"]).done();
+    let kept =
+        fs::read_to_string(here.join("out/folder/mog2/0/statistics.json")).expect("kept beside the model");
+    assert!(kept.contains("\"frames\":156"), "four clips of 40 frames without their first: {kept}");
+    vadis(here, both.map(|word| if word == "scored" { "none" } else { word }))
+        .failed(2, &["mog2/0/model.safetensors does not say", "hint: train it again"]);
+}
+
+/// Makes the statistics in a model file those of no frame.
+fn forget_statistics(model: &Path) {
+    let mut bytes = fs::read(model).expect("a model");
+    let name = br#"\\\"frames\\\":"#;
+    let place = bytes.windows(name.len()).position(|part| part == name).expect("its statistics") + name.len();
+    let digits = bytes[place..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    bytes[place..place + digits].fill(b' ');
+    bytes[place] = b'0';
+    fs::write(model, bytes).expect("written");
 }
 
 #[test]
