@@ -311,6 +311,9 @@ pub struct RunInfo {
     pub decision: Option<Decision>,
     /// How `heat.mkv` is to be read.
     pub heat: Option<HeatInfo>,
+    /// Of which systems it is a combination, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combination: Option<CombinationInfo>,
     /// What the user should know: suggestions, fall-backs, files that broke.
     #[serde(default)]
     pub notes: Vec<String>,
@@ -348,6 +351,40 @@ pub fn shell_quoted(argument: &str) -> String {
         return argument.to_owned();
     }
     format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+/// How a combination of systems was made: `score` is the weighted mean of the members' scores, each in deviations from
+/// its mean on normal footage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CombinationInfo {
+    /// At least two.
+    pub members: Vec<MemberInfo>,
+    /// Where the weights come from: `equal`, `given`, or how they were chosen.
+    pub weights: String,
+    /// Frames that must have come after a frame before its score is known: the slowest member's.
+    pub delay: usize,
+}
+
+impl CombinationInfo {
+    /// The members' names, as the key of the system.
+    pub fn name(&self) -> String {
+        self.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>().join("+")
+    }
+}
+
+/// One member of a combination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Its system, numbered where there are several of one; its column in `scores.csv`.
+    pub name: String,
+    /// Its model file, or the run directory whose scores were taken.
+    pub from: String,
+    /// Its part of the score; all together 1.
+    pub weight: f64,
+    /// Mean of its score on its normal footage.
+    pub mean: f64,
+    /// Standard deviation there.
+    pub std: f64,
 }
 
 /// The machine of a run.

@@ -169,6 +169,19 @@ fn json_files_round_trip_and_keep_every_bit() {
     ));
     assert_eq!(Metrics::read(&path).unwrap(), metrics, "a refused file replaced the good one");
 
+    let member = |name: &str| MemberInfo {
+        name: name.to_owned(),
+        from: format!("{name}.safetensors"),
+        weight: 0.5,
+        mean: 0.25,
+        std: 0.125,
+    };
+    let combination = CombinationInfo {
+        members: vec![member("itae"), member("mog2")],
+        weights: "equal".to_owned(),
+        delay: 7,
+    };
+    assert_eq!(combination.name(), "itae+mog2");
     let info = RunInfo {
         command: "scan".into(),
         command_line: "vadis scan eval.mp4 --set 'epochs=1 2'".into(),
@@ -186,6 +199,7 @@ fn json_files_round_trip_and_keep_every_bit() {
         sources: vec![SourceInfo { error: Some("cut".into()), ..SourceInfo::default() }],
         decision: None,
         heat: None,
+        combination: Some(combination),
         notes: vec!["a note".into()],
     };
     info.write(&path).unwrap();

@@ -84,6 +84,12 @@ pub enum SystemError {
         /// Its system.
         system: &'static str,
     },
+    /// Models that cannot be judged together.
+    #[error("members of a combination: {reason}")]
+    Members {
+        /// What does not fit.
+        reason: String,
+    },
     /// Training left the numbers' range.
     #[error("training diverged at step {step}: {what} is not finite; try a lower `rate`")]
     Diverged {

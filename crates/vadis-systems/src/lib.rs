@@ -13,6 +13,7 @@ pub mod ae3d;
 mod centre;
 mod clip_training;
 mod clips;
+pub mod combination;
 mod device;
 mod discriminator;
 mod error;
@@ -38,7 +39,7 @@ mod store;
 mod stream;
 
 use vadis_nn::weights::WeightFile;
-use vadis_video::{Colour, Frame, Mask};
+use vadis_video::{Colour, Frame, FrameFormat, Mask};
 
 pub use burn::tensor::Device;
 pub use device::{cpu_device, device, devices};
@@ -120,6 +121,11 @@ pub trait Model: Send + Sync {
     fn config(&self) -> serde_json::Value;
     /// What it reads.
     fn input(&self) -> InputFormat;
+    /// How frames are to be delivered to its scorer and its explanations; the footage's own size where it asks for none.
+    fn reads(&self) -> FrameFormat {
+        let InputFormat { width, height, colour } = self.input();
+        FrameFormat { size: Some((width, height)), colour }
+    }
     /// Frames that must have come after a frame before its score is known.
     fn delay(&self) -> usize;
     /// Names of the raw columns beside `score`, in order.

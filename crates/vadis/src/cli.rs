@@ -49,7 +49,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   vadis score -m camera.safetensors tonight.mp4 -o runs/tonight
-  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h")]
+  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h
+  vadis score -m itae.safetensors -m flow.safetensors --weights 1,2 tonight.mp4 -o runs/tonight")]
     Score(ScoreArgs),
     /// Measure a run, or any scores, against labels
     #[command(after_help = "\
@@ -72,7 +73,9 @@ Examples:
   vadis bench --dataset ped2 --root UCSDped2 --dataset upcam --root upcam --system all -o bench --resume
   vadis bench --dataset synth --system itae --seed 0 --seed 1 --seed 2 -o bench
   vadis bench --dataset ped2 --root UCSDped2 --system ae3d --train-dataset synth -o bench
-  vadis bench --dataset ped2 --root UCSDped2 --system itae --set patch=8 --validate -o tuning")]
+  vadis bench --dataset ped2 --root UCSDped2 --system itae --set patch=8 --validate -o tuning
+  vadis bench --dataset ped2 --root UCSDped2 --system itae+flow-magnitude --weights validation -o bench
+  vadis bench --dataset ped2 --root UCSDped2 --system itae+mog2 --smoothing median:25 --normalisation per_video -o bench")]
     Bench(BenchArgs),
     /// Rebuild the report of a run; several runs: side by side
     Report(ReportArgs),
@@ -203,9 +206,19 @@ pub(crate) struct TrainArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Model to score with
-    #[arg(short, long, value_name = "MODEL", value_hint = ValueHint::FilePath)]
-    pub(crate) model: PathBuf,
+    /// Model to score with; of several, the mean of their scores, each in deviations from its mean on normal footage
+    #[arg(
+        short,
+        long = "model",
+        required = true,
+        num_args = 1,
+        value_name = "MODEL",
+        value_hint = ValueHint::FilePath
+    )]
+    pub(crate) models: Vec<PathBuf>,
+    /// How much each of several models counts: equal, or a number a model by comma
+    #[arg(long, value_name = "W[,W..]", default_value = "equal")]
+    pub(crate) weights: String,
     /// Score in bytes: faster on processors with AVX-512 VNNI, a little less exact; one-path, itae and itae-nf
     #[arg(long)]
     pub(crate) int8: bool,
@@ -258,13 +271,16 @@ pub(crate) struct EvalArgs {
     /// Smoothing of the paper's protocol; the causal one takes the same width, looking back only
     #[arg(long, value_name = "FILTER")]
     pub(crate) smoothing: Option<String>,
+    /// Normalisation of the paper's protocol: none, per_video or causal
+    #[arg(long, value_name = "RULE")]
+    pub(crate) normalisation: Option<String>,
     /// Settings were chosen by these labels: every figure says so
     #[arg(long)]
     pub(crate) tuned_on_test: bool,
 }
 
 /// `vadis bench`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
     /// Benchmarks by name; may be given several times
     #[arg(long = "dataset", required = true, value_name = "NAME")]
@@ -275,9 +291,20 @@ pub(crate) struct BenchArgs {
     /// Where each benchmark lies, in the same order; `synth` takes none
     #[arg(long = "root", value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub(crate) roots: Vec<PathBuf>,
-    /// Which systems, by comma, or `all`
+    /// Which systems, by comma, or `all`; `a+b` combines the runs of systems, made where there are none
     #[arg(long, required = true, value_name = "S[,S..]", value_delimiter = ',')]
     pub(crate) system: Vec<String>,
+    /// How much each member of a combination counts: equal, a number a member by comma, or validation, which chooses on
+    /// anomalies inserted into held-out training clips
+    #[arg(long, value_name = "W", default_value = "equal")]
+    pub(crate) weights: String,
+    /// A further row of each run, its scores smoothed: median:25, gaussian:3, median:5s; causal with the same width,
+    /// looking back only
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) smoothing: Option<String>,
+    /// A further row of each run, normalised in the paper's protocol: none, per_video or causal
+    #[arg(long, value_name = "RULE")]
+    pub(crate) normalisation: Option<String>,
     /// Folder to write
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: PathBuf,

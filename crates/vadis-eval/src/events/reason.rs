@@ -66,7 +66,8 @@ fn sight(indicator: &str, degree: &str, place: Option<String>) -> String {
         (
             "flow" | "patch_flow" | "motion" | "patch_motion" | "frame_diff" | "difference"
             | "patch_difference" | "foreground" | "patch_foreground" | "distance" | "patch_distance"
-            | "patch_gradient" | "motion_frame" | "motion_patch",
+            | "patch_gradient" | "motion_frame" | "motion_patch" | "flow-magnitude" | "frame-diff" | "mog2"
+            | "patch-knn",
             _,
         ) => {
             format!("the movement is {degree} unlike what is usual here{mostly}")

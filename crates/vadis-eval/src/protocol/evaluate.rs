@@ -60,6 +60,11 @@ impl EvalOptions {
                 let (paper, causal) = (ScoreProtocol::ae3d_paper(), ScoreProtocol::ae3d_causal());
                 Self { paper, causal, ..options }
             }
+            // No paper has these combinations: their scores are taken as they are.
+            members if members.contains('+') => {
+                let (paper, causal) = (ScoreProtocol::itae_paper(), ScoreProtocol::itae_causal());
+                Self { paper, causal, ..options }
+            }
             _ => options,
         }
     }

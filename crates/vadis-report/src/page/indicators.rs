@@ -15,7 +15,15 @@ use crate::words::{clock, plural};
 const MOST_VIDEOS: usize = 6;
 const BUCKETS: usize = 220;
 /// Lines beside the score's.
-const LINES: [(&str, &str); 4] = [("g1", "k-g1"), ("g2", "k-g2"), ("g5", "k-g5"), ("g3", "k-g3")];
+const LINES: [(&str, &str); 7] = [
+    ("g1", "k-g1"),
+    ("g2", "k-g2"),
+    ("g5", "k-g5"),
+    ("g3", "k-g3"),
+    ("g6", "k-g6"),
+    ("g4", "k-g4"),
+    ("g7", "k-g7"),
+];
 /// Indicators with a histogram, and its bars.
 const MOST_HISTOGRAMS: usize = 8;
 const BARS: usize = 40;
@@ -35,8 +43,9 @@ pub(crate) fn section(run: &Run, signals: &[Signal]) -> Option<Markup> {
     lines.push((&score, ("s-main", "k-main")));
     let order = by_importance(run, &signals.iter().collect::<Vec<_>>());
     let labelled = !run.labels.is_empty();
+    let parts = if run.info.combination.is_some() { "member" } else { "indicator" };
     Some(html! {
-        h2 { "What each indicator says" }
+        h2 { "What each " (parts) " says" }
         p.lead {
             "The score is made of these. Each is drawn in its own deviations from its own mean over the footage."
             @if labelled { " The band along the bottom is labelled abnormal." }

@@ -1,10 +1,10 @@
 //! How the result came about, in words, so that another can get the same.
 
 use maud::{Markup, html};
-use vadis_eval::run::{Decision, shell_quoted as shell};
+use vadis_eval::run::{CombinationInfo, Decision, shell_quoted as shell};
 
 use crate::run::Run;
-use crate::words::{count, duration, number};
+use crate::words::{count, duration, number, plural};
 
 pub(crate) fn section(run: &Run) -> Option<Markup> {
     let info = &run.info;
@@ -13,6 +13,7 @@ pub(crate) fn section(run: &Run) -> Option<Markup> {
         dl.protocol {
             (entry("Command", &html! { code { (command(run)) } @if !info.directory.is_empty() { " in " code { (info.directory) } } }))
             (entry("System", &html! { (info.system) ", preset " (info.preset) ", seed " (info.seed) }))
+            @if let Some(combination) = &info.combination { (entry("Members", &members(combination))) }
             @if let Some(decision) = &info.decision { (decision_words(decision)) }
             @if let Some(heat) = &info.heat {
                 (entry("Heat", &html! { (heat.unit) ", " (heat.width) "×" (heat.height) "; full at " (number(heat.scale)) ", regions above " (number(heat.threshold)) }))
@@ -47,6 +48,17 @@ fn command(run: &Run) -> String {
     words.extend([format!("--system {}", shell(&info.system)), format!("--preset {}", shell(&info.preset))]);
     words.push(format!("--seed {}", info.seed));
     words.join(" ")
+}
+
+/// `itae × 0.50 (itae.safetensors), … ; weights equal`.
+fn members(combination: &CombinationInfo) -> Markup {
+    html! {
+        @for member in &combination.members {
+            (member.name) " × " (format!("{:.2}", member.weight)) " (" code { (member.from) } "), "
+        }
+        "each in deviations from its mean on normal footage; weights: " (combination.weights) "; "
+        (plural(combination.delay as u64, "frame", "frames")) " late"
+    }
 }
 
 fn decision_words(decision: &Decision) -> Markup {

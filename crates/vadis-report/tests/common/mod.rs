@@ -297,6 +297,7 @@ impl FakeRun {
                 threshold: 0.03,
                 unit: "mean squared error of an 8×8 patch".to_owned(),
             }),
+            combination: None,
             notes: vec![
                 "There seems to be a clock at the top edge; --ignore 0,0,100%,8% would leave it out."
                     .to_owned(),

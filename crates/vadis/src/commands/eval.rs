@@ -7,7 +7,7 @@ use vadis::Failure;
 use vadis::data::labels::{read_labels, same_video};
 use vadis::data::{Dataset, OpenOptions, Split};
 use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
-use vadis::eval::normalise::{Normalisation, TrainingStatistics};
+use vadis::eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
 use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
 use vadis::eval::run::{
     FRAME_DIFF, Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
@@ -162,10 +162,7 @@ fn options(
     if args.dataset.as_deref().is_some_and(|dataset| SCALED_PER_VIDEO.contains(&dataset)) {
         options.paper.normalisation = Normalisation::PerVideo;
     }
-    if let Some(text) = &args.smoothing {
-        options.paper.smoothing = parse("--smoothing", text)?;
-        options.causal.smoothing = looking_back(options.paper.smoothing);
-    }
+    Further::parse(args.smoothing.as_deref(), args.normalisation.as_deref())?.apply(&mut options);
     (options.paper.tuned_on_test, options.causal.tuned_on_test) = (args.tuned_on_test, args.tuned_on_test);
     options.ladder = args.ladder;
     options.sanity_columns.clone_from(&args.beside);
@@ -174,6 +171,47 @@ fn options(
     }
     options.training = folder.and_then(|f| training_statistics(&f.join(MODEL), &args.column));
     Ok(options)
+}
+
+/// What is done to scores beyond what the system's own protocols do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Further {
+    pub(super) smoothing: Option<SmoothingSpec>,
+    pub(super) normalisation: Option<Normalisation>,
+}
+
+impl Further {
+    /// Of the arguments' texts.
+    pub(super) fn parse(smoothing: Option<&str>, normalisation: Option<&str>) -> Result<Self, Failure> {
+        let smoothing = smoothing.map(|text| parse("--smoothing", text)).transpose()?;
+        let rule = |text| {
+            let kind: NormalisationKind = parse("--normalisation", text)?;
+            kind.with(None).map_err(|e| usage(format!("--normalisation: {e}")))
+        };
+        Ok(Self { smoothing, normalisation: normalisation.map(rule).transpose()? })
+    }
+
+    /// Puts it into the protocols: into the causal one what looks back only.
+    pub(super) fn apply(&self, options: &mut EvalOptions) {
+        if let Some(smoothing) = self.smoothing {
+            options.paper.smoothing = smoothing;
+            options.causal.smoothing = looking_back(smoothing);
+        }
+        if let Some(normalisation) = self.normalisation {
+            options.paper.normalisation = normalisation;
+            if normalisation.kind().is_causal() {
+                options.causal.normalisation = normalisation;
+            }
+        }
+    }
+
+    /// In words, the end of a row's name; none where nothing is asked for.
+    pub(super) fn name(&self) -> Option<String> {
+        let smoothing = self.smoothing.map(|s| s.to_string());
+        let normalisation = self.normalisation.map(|n| n.to_string());
+        let parts: Vec<String> = smoothing.into_iter().chain(normalisation).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
 }
 
 /// The same filter as a live camera can have it.

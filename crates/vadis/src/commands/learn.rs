@@ -206,7 +206,7 @@ pub(super) fn prepare_folder(folder: &Path, force: bool, resume: bool) -> Result
 
 /// Removes the files of an earlier run, and nothing else.
 fn clear(folder: &Path) -> Result<(), Failure> {
-    const FILES: [&str; 17] = [
+    const FILES: [&str; 18] = [
         "run.json",
         "scores.csv",
         "scores.csv.part",
@@ -220,6 +220,7 @@ fn clear(folder: &Path) -> Result<(), Failure> {
         "training.csv",
         "pseudo_anomalies.png",
         "model.safetensors",
+        "statistics.json",
         "checkpoint.safetensors",
         "report.html",
         "overlay.mp4",

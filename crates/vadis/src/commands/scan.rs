@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use vadis::eval::run::{Event, RunInfo};
+use vadis::eval::run::{CombinationInfo, Event, RunInfo};
 use vadis::report::{ReportOptions, write_report};
 use vadis::stages::{
-    DecisionOptions, Opened, ScoreOptions, Surroundings, decide, illustrate, open_sources, score,
+    DecisionOptions, Opened, Replay, ScoreOptions, Surroundings, decide, illustrate, open_sources, score,
+    score_by,
 };
 use vadis::systems::Model;
 use vadis::{Failure, machine};
@@ -36,8 +37,9 @@ pub(super) fn run(args: &ScanArgs, output: &Output<'_>) -> Result<(), Failure> {
         started,
         notes,
         seconds: learnt.seconds.clone(),
+        combination: None,
     };
-    let options = FinishOptions { decision, overlay: args.overlay };
+    let options = FinishOptions { decision, overlay: args.overlay, replay: None };
     finish(learnt.model.as_ref(), &sources, &folder, header, &options, &surroundings, output)
 }
 
@@ -82,12 +84,15 @@ pub(super) struct Header {
     pub(super) started: String,
     pub(super) notes: Vec<String>,
     pub(super) seconds: Vec<(String, f64)>,
+    pub(super) combination: Option<CombinationInfo>,
 }
 
 /// How a run is finished.
-pub(super) struct FinishOptions {
+pub(super) struct FinishOptions<'a> {
     pub(super) decision: DecisionOptions,
     pub(super) overlay: bool,
+    /// Scores that are there already.
+    pub(super) replay: Option<&'a Replay<'a>>,
 }
 
 /// Scores, decides, illustrates, reports and says so: what `scan` and `score` share.
@@ -96,7 +101,7 @@ pub(super) fn finish(
     sources: &[Opened],
     folder: &Path,
     header: Header,
-    options: &FinishOptions,
+    options: &FinishOptions<'_>,
     surroundings: &Surroundings<'_>,
     output: &Output<'_>,
 ) -> Result<(), Failure> {
@@ -118,10 +123,16 @@ pub(super) fn complete(
     sources: &[Opened],
     folder: &Path,
     header: Header,
-    options: &FinishOptions,
+    options: &FinishOptions<'_>,
     surroundings: &Surroundings<'_>,
 ) -> Result<Finished, Failure> {
-    let scored = score(model, sources, folder, ScoreOptions { heat: true }, surroundings)?;
+    let with_heat = ScoreOptions { heat: true };
+    let scored = match options.replay {
+        Some(replay) => {
+            score_by(model, &|opened| replay.scorer(opened), sources, folder, with_heat, surroundings)?
+        }
+        None => score(model, sources, folder, with_heat, surroundings)?,
+    };
     let decided = decide(folder, &scored.frames, model.statistics(), &options.decision)?;
     let began = std::time::Instant::now();
     let (events, more) =
@@ -131,7 +142,7 @@ pub(super) fn complete(
         command_line: machine::command_line(),
         directory: machine::directory(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        system: model.system().to_owned(),
+        system: header.combination.as_ref().map_or_else(|| model.system().to_owned(), CombinationInfo::name),
         preset: header.preset,
         seed: header.seed,
         config: model.config(),
@@ -143,6 +154,7 @@ pub(super) fn complete(
         sources: scored.sources,
         decision: Some(decided.decision),
         heat: scored.heat,
+        combination: header.combination,
         notes: header.notes,
     };
     run.seconds.push(("score".to_owned(), scored.seconds));

@@ -1,8 +1,10 @@
 //! `vadis score`: footage through a model that was kept.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use vadis::eval::run::{CombinationInfo, MemberInfo};
 use vadis::stages::{Opened, Surroundings, open_sources};
+use vadis::systems::combination::{Combination, Standard, Weights, numbered};
 use vadis::systems::{InputFormat, Model, ModelInfo, Native};
 use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
@@ -21,28 +23,140 @@ pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> 
 fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let started = machine::now();
     let decision = decision_options(&args.decision)?;
-    let (mut model, info) = open_model(&args.model)?;
-    if args.int8 {
-        model.score_in_bytes()?;
-    }
+    let loaded = Loaded::open(&args.models, &args.weights, args.int8)?;
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
-    if args.force && lies_in(&args.model, &args.output) {
+    let inside = args.models.iter().find(|model| args.force && lies_in(model, &args.output));
+    if let Some(model) = inside {
         return Err(Failure::Usage {
-            what: format!("--force would remove {}", args.model.display()),
+            what: format!("--force would remove {}", model.display()),
             hint: Some("give another -o, or move the model out of that folder".to_owned()),
         });
     }
     learn::prepare_folder(&args.output, args.force, false)?;
-    notes.push(format!("scored with {}, made {}", args.model.display(), info.made));
+    for (path, info) in args.models.iter().zip(&loaded.infos) {
+        notes.push(format!("scored with {}, made {}", path.display(), info.made));
+    }
     if args.int8 {
         notes.push("scored in bytes (int8)".to_owned());
     }
-    notes.extend(from_elsewhere(model.as_ref(), &info, &sources, &surroundings));
-    let seconds = vec![("train".to_owned(), info.train_s)];
-    let header = Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };
-    let options = FinishOptions { decision, overlay: args.overlay };
-    finish(model.as_ref(), &sources, &args.output, header, &options, &surroundings, output)
+    for (model, info) in loaded.judge.models().into_iter().zip(&loaded.infos) {
+        notes.extend(from_elsewhere(model, info, &sources, &surroundings));
+    }
+    let seconds = vec![("train".to_owned(), loaded.infos.iter().map(|info| info.train_s).sum())];
+    let (preset, seed) = (loaded.preset(), loaded.infos[0].seed);
+    let combination = loaded.judge.described(&args.models);
+    let header = Header { command: "score", preset, seed, started, notes, seconds, combination };
+    let options = FinishOptions { decision, overlay: args.overlay, replay: None };
+    finish(loaded.judge.model(), &sources, &args.output, header, &options, &surroundings, output)
+}
+
+/// The models that were asked for, and what their files say of them.
+struct Loaded {
+    judge: Judge,
+    infos: Vec<ModelInfo>,
+}
+
+/// What scores: one model, or several together.
+enum Judge {
+    One(Box<dyn Model>),
+    Several(Box<Combination>),
+}
+
+impl Loaded {
+    fn open(paths: &[PathBuf], weights: &str, in_bytes: bool) -> Result<Self, Failure> {
+        let (mut models, mut infos) = (Vec::new(), Vec::new());
+        for path in paths {
+            let (mut model, info) = open_model(path)?;
+            if in_bytes {
+                model.score_in_bytes()?;
+            }
+            models.push(model);
+            infos.push(info);
+        }
+        let weights = given_weights(weights, paths.len())?;
+        let judge = match models.len() {
+            1 => Judge::One(models.remove(0)),
+            _ => {
+                let standard =
+                    |(model, path): (Box<dyn Model>, &PathBuf)| match Standard::of(model.statistics()) {
+                        Some(standard) => Ok((model, standard)),
+                        None => Err(Failure::Usage {
+                            what: format!(
+                                "{} does not say how its scores lie on normal footage",
+                                path.display()
+                            ),
+                            hint: Some("train it again, on more footage".to_owned()),
+                        }),
+                    };
+                let members = models.into_iter().zip(paths).map(standard).collect::<Result<_, _>>()?;
+                Judge::Several(Box::new(Combination::new(members, &weights)?))
+            }
+        };
+        Ok(Self { judge, infos })
+    }
+
+    /// The preset, or those of the members where they differ.
+    fn preset(&self) -> String {
+        let mut presets: Vec<&str> = self.infos.iter().map(|info| info.preset.as_str()).collect();
+        presets.dedup();
+        presets.join("+")
+    }
+}
+
+impl Judge {
+    fn model(&self) -> &dyn Model {
+        match self {
+            Self::One(model) => model.as_ref(),
+            Self::Several(combination) => combination.as_ref(),
+        }
+    }
+
+    fn models(&self) -> Vec<&dyn Model> {
+        match self {
+            Self::One(model) => vec![model.as_ref()],
+            Self::Several(combination) => combination.models().collect(),
+        }
+    }
+
+    fn described(&self, paths: &[PathBuf]) -> Option<CombinationInfo> {
+        match self {
+            Self::One(_) => None,
+            Self::Several(combination) => Some(described(combination, paths)),
+        }
+    }
+}
+
+/// A combination as `run.json` has it; `from` is where each member's scores come from.
+pub(super) fn described(combination: &Combination, from: &[PathBuf]) -> CombinationInfo {
+    let names = numbered(combination.indicators().iter().copied());
+    let member = |((name, from), (weight, standard)): ((String, &PathBuf), (f64, Standard))| MemberInfo {
+        name,
+        from: from.display().to_string(),
+        weight,
+        mean: standard.mean,
+        std: standard.std,
+    };
+    let members = names.into_iter().zip(from).zip(combination.blend().members()).map(member).collect();
+    CombinationInfo { members, weights: combination.weights_from().to_owned(), delay: combination.delay() }
+}
+
+/// `equal`, or a number a member.
+pub(super) fn given_weights(text: &str, members: usize) -> Result<Weights, Failure> {
+    if text == "equal" {
+        return Ok(Weights::equal(members));
+    }
+    let wrong = |what: String| Failure::Usage {
+        what: format!("--weights: {what}"),
+        hint: Some("it takes `equal`, or a number of 0 or more for each member, such as 1,2".to_owned()),
+    };
+    let number = |part: &str| part.trim().parse().map_err(|_| wrong(format!("`{part}` is no number")));
+    let values = text.split(',').map(number).collect::<Result<Vec<f64>, _>>()?;
+    let fits = values.iter().all(|w| w.is_finite() && *w >= 0.0) && values.iter().any(|w| *w > 0.0);
+    match values.len() == members && fits {
+        true => Ok(Weights { values, from: "given".to_owned() }),
+        false => Err(wrong(format!("`{text}` does not weigh {members} members"))),
+    }
 }
 
 /// What the user should know where the footage is not like what the model learnt from: it is scored all the same.

@@ -8,7 +8,7 @@ use vadis_eval::group::typical_distance;
 use vadis_eval::run::{Event, LatentPoint, SourceInfo, write_events, write_latents};
 use vadis_report::{MediaOptions, Seen, make_event_media};
 use vadis_systems::{Explanation, InputFormat, Model, Projection};
-use vadis_video::{Colour, Frame, FrameFormat, Source, grab_frames};
+use vadis_video::{Colour, Frame, Source, grab_frames};
 
 use super::{Opened, Surroundings};
 use crate::Failure;
@@ -78,8 +78,7 @@ fn explain(
     surroundings: &Surroundings<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Explained, Failure> {
-    let input = model.input();
-    let format = FrameFormat { size: Some((input.width, input.height)), colour: input.colour };
+    let format = model.reads();
     let total: u64 = scored.iter().map(|s| s.frames).sum();
     let [before, after] = model.context().map(|frames| frames as u64);
     let window = before + 1 + after;

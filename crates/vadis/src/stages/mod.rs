@@ -3,13 +3,15 @@
 mod decide;
 mod gather;
 mod illustrate;
+mod replay;
 mod score;
 mod sources;
 
 pub use decide::{Decided, DecisionOptions, FrameNotes, decide};
 pub use gather::{Gathered, Thinning, gather};
 pub use illustrate::illustrate;
-pub use score::{ScoreOptions, ScoredRun, score};
+pub use replay::{Replay, observe};
+pub use score::{ScoreOptions, ScoredRun, Scorers, score, score_by};
 pub use sources::{Opened, open_sources, probe_sources};
 
 use std::sync::atomic::AtomicBool;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use vadis_eval::localisation::{Bounds, HeatMap, heat_regions};
 use vadis_eval::run::{FRAME_DIFF, HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
 use vadis_motion::{FrameDiff, FrameDiffConfig};
-use vadis_systems::{InputFormat, Model, Scored};
+use vadis_systems::combination::numbered;
+use vadis_systems::{InputFormat, Model, Scored, Scorer};
 use vadis_video::{
     Codec, Colour, Frame, FrameFormat, FrameReader, HealthConfig, HealthMonitor, Trouble, VideoError,
     VideoWriter,
@@ -61,6 +62,24 @@ pub fn score(
     options: ScoreOptions,
     surroundings: &Surroundings<'_>,
 ) -> Result<ScoredRun, Failure> {
+    score_by(model, &|_| Ok(model.scorer()), sources, folder, options, surroundings)
+}
+
+/// What gives a source's scorer.
+pub type Scorers<'a> = dyn Fn(&Opened) -> Result<Box<dyn Scorer + 'a>, Failure> + 'a;
+
+/// As [`score`], by scorers of `model` that are got elsewhere.
+///
+/// # Errors
+/// As [`score`]; whatever keeps a scorer from being got.
+pub fn score_by<'a>(
+    model: &dyn Model,
+    scorers: &Scorers<'a>,
+    sources: &[Opened],
+    folder: &Path,
+    options: ScoreOptions,
+    surroundings: &Surroundings<'_>,
+) -> Result<ScoredRun, Failure> {
     let mut files = Files::create(model, folder, options)?;
     let expected: Option<u64> = sources.iter().map(|s| s.info.frames).sum();
     let mut stage = Stage::new("scoring", expected, surroundings.quiet);
@@ -76,10 +95,11 @@ pub fn score(
     let (before, mut decoding) = (model.spent(), Duration::ZERO);
     let mut first_error = None;
     for opened in sources {
-        let mut video = ScoringVideo::new(opened, model.input())?;
+        let mut video = ScoringVideo::new(opened, model)?;
+        let mut scorer = scorers(opened)?;
         let done = run.scored;
         let mut report = |frames: u64| stage.set(done + frames, expected, &opened.source.name);
-        let result = video.run(model, &mut files, surroundings, &mut report);
+        let result = video.run(scorer.as_mut(), &mut files, surroundings, &mut report);
         run.scored += video.entry.frames;
         decoding += video.decoding;
         match result {
@@ -119,8 +139,7 @@ struct Files {
 
 impl Files {
     fn create(model: &dyn Model, folder: &Path, options: ScoreOptions) -> Result<Self, Failure> {
-        let names = model.indicators().iter().copied().chain([FRAME_DIFF]);
-        let indicators: Vec<String> = names.map(str::to_owned).collect();
+        let indicators = numbered(model.indicators().iter().copied().chain([FRAME_DIFF]));
         let scores = ScoreWriter::create(&folder.join("scores.csv"), &indicators)?;
         if !options.heat {
             return Ok(Self { scores, heat: None });
@@ -188,6 +207,9 @@ fn frame_regions(opened: &Opened, scored: &Scored, info: &HeatInfo) -> Result<Ve
 /// One source on its way through the model.
 struct ScoringVideo<'a> {
     opened: &'a Opened,
+    /// How frames are read.
+    format: FrameFormat,
+    /// Size of the heat map.
     input: InputFormat,
     entry: SourceInfo,
     notes: FrameNotes,
@@ -200,10 +222,11 @@ struct ScoringVideo<'a> {
 }
 
 impl<'a> ScoringVideo<'a> {
-    fn new(opened: &'a Opened, input: InputFormat) -> Result<Self, Failure> {
+    fn new(opened: &'a Opened, model: &dyn Model) -> Result<Self, Failure> {
         Ok(Self {
             opened,
-            input,
+            format: model.reads(),
+            input: model.input(),
             entry: opened.entry(),
             notes: FrameNotes::default(),
             health: HealthMonitor::new(HealthConfig::default()),
@@ -215,14 +238,12 @@ impl<'a> ScoringVideo<'a> {
 
     fn run(
         &mut self,
-        model: &dyn Model,
+        scorer: &mut dyn Scorer,
         files: &mut Files,
         surroundings: &Surroundings<'_>,
         report: &mut dyn FnMut(u64),
     ) -> Result<(), Failure> {
-        let format =
-            FrameFormat { size: Some((self.input.width, self.input.height)), colour: self.input.colour };
-        let reader = FrameReader::open(&self.opened.source, &format, &surroundings.read)?;
+        let reader = FrameReader::open(&self.opened.source, &self.format, &surroundings.read)?;
         std::thread::scope(|scope| {
             let (send, chunks) = sync_channel(AHEAD);
             let decoder = scope.spawn(move || {
@@ -236,7 +257,7 @@ impl<'a> ScoringVideo<'a> {
                     }
                 }
             });
-            let taken = self.take(chunks, model, files, surroundings, report);
+            let taken = self.take(chunks, scorer, files, surroundings, report);
             self.decoding = decoder.join().unwrap_or_default();
             taken
         })
@@ -245,12 +266,11 @@ impl<'a> ScoringVideo<'a> {
     fn take(
         &mut self,
         chunks: Receiver<Vec<Result<Frame, VideoError>>>,
-        model: &dyn Model,
+        scorer: &mut dyn Scorer,
         files: &mut Files,
         surroundings: &Surroundings<'_>,
         report: &mut dyn FnMut(u64),
     ) -> Result<(), Failure> {
-        let mut scorer = model.scorer();
         let mut scored = Vec::with_capacity(CHUNK);
         let mut broken = None;
         for chunk in chunks {

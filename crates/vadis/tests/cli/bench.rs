@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use vadis::eval::run::{Results, RunInfo};
+use vadis::eval::run::{Results, RunInfo, ScoreTable};
 
 use super::common::{Ran, folder, lavfi, scores, vadis};
 
@@ -95,6 +95,110 @@ fn a_system_of_parts_has_a_row_for_each_from_one_training() {
     assert_eq!((sweep.len(), sweep[0].auc), (11, alone), "with a weight of 0 the error is left");
 }
 
+/// The members' runs are made once, then combined again and again.
+#[test]
+fn a_combination_has_a_row_of_its_own_made_of_its_members_runs() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    let with = |more: &[&str]| bench(here, &[DATA.as_slice(), more].concat());
+    with(&["--system", "frame-diff+mog2,frame-diff", "--resume"]).done();
+    let first = results(here);
+    let names: Vec<_> = first.rows.iter().map(|row| (row.system.as_str(), row.run.as_str())).collect();
+    let whole =
+        |name: &str| names.iter().any(|(system, run)| *system == name && *run == format!("folder/{name}/0"));
+    assert!(["frame-diff", "mog2", "frame-diff+mog2"].into_iter().all(whole), "{names:?}");
+    let row = first.rows.iter().find(|row| row.system == "frame-diff+mog2").expect("its row");
+    assert_eq!((row.learnt_from.as_str(), row.test_looks), ("training clips", 1));
+    assert!(row.figure("micro_auc", "causal").is_some() && row.frames_per_s > 0.0);
+
+    let run = here.join("out/folder/frame-diff+mog2/0");
+    let info = RunInfo::read(&run.join("run.json")).expect("run.json");
+    let combination = info.combination.expect("it says of what it is made");
+    let members: Vec<_> = combination.members.iter().map(|m| (m.name.as_str(), m.weight)).collect();
+    assert_eq!(members, [("frame-diff", 0.5), ("mog2", 0.5)]);
+    assert_eq!((combination.weights.as_str(), info.system.as_str()), ("equal", "frame-diff+mog2"));
+    let table = ScoreTable::read(&run.join("scores.csv")).expect("scores.csv");
+    assert_eq!(table.indicators, ["frame-diff", "mog2", "frame_diff"]);
+    for row in &table.videos[0].rows {
+        let mean = 0.5 * row.indicators[0] + 0.5 * row.indicators[1];
+        assert_eq!(row.score, mean, "the mean of the standardised members");
+    }
+    for file in ["heat.mkv", "events.csv", "metrics.json"] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    let page = fs::read_to_string(run.join("report.html")).expect("report.html");
+    assert!(page.contains("What each member says") && page.contains("frame-diff × 0.50"));
+
+    // The same by the models themselves, over the footage.
+    let model = |system: &str| format!("out/folder/{system}/0/model.safetensors");
+    let (difference, mog2) = (model("frame-diff"), model("mog2"));
+    let both = ["score", "-m", &difference, "-m", &mog2, "data/test/day.mkv", "-o", "scored"];
+    vadis(here, both).done();
+    assert_eq!(scores(&here.join("scored")), scores(&run));
+
+    let kept = scores(&here.join("out/folder/mog2/0"));
+    let again = with(&["--system", "frame-diff+mog2", "--weights", "1,3", "--smoothing", "median:5"]).done();
+    assert!(again.err.contains("the run folder/mog2/0 is taken"), "{}", again.err);
+    assert_eq!(scores(&here.join("out/folder/mog2/0")), kept);
+    let second = results(here);
+    let smoothed = second.rows.iter().find(|row| row.system == "frame-diff+mog2@1,3: median:5");
+    let figure =
+        |protocol: &str| smoothed.and_then(|row| row.figure("micro_auc", protocol)).expect("measured");
+    assert_eq!(figure("paper").protocol.smoothing, "median:5");
+    assert_eq!(figure("causal").protocol.smoothing, "causal_median:5");
+    let plain = second.rows.iter().find(|row| row.system == "frame-diff+mog2@1,3").expect("its row");
+    assert_eq!(plain.figure("micro_auc", "paper").map(|f| f.protocol.smoothing.as_str()), Some("none"));
+
+    // A model that learnt from too little to say how its scores lie is shown the training footage once.
+    forget_statistics(&here.join(&mog2));
+    with(&["--system", "frame-diff+mog2", "--weights", "2,1", "--quiet"]).done();
+    let kept =
+        fs::read_to_string(here.join("out/folder/mog2/0/statistics.json")).expect("kept beside the model");
+    assert!(kept.contains("\"frames\":156"), "four clips of 40 frames without their first: {kept}");
+    vadis(here, both.map(|word| if word == "scored" { "none" } else { word }))
+        .failed(2, &["mog2/0/model.safetensors does not say", "hint: train it again"]);
+}
+
+/// Makes the statistics in a model file those of no frame.
+fn forget_statistics(model: &Path) {
+    let mut bytes = fs::read(model).expect("a model");
+    let name = br#"\\\"frames\\\":"#;
+    let place = bytes.windows(name.len()).position(|part| part == name).expect("its statistics") + name.len();
+    let digits = bytes[place..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    bytes[place..place + digits].fill(b' ');
+    bytes[place] = b'0';
+    fs::write(model, bytes).expect("written");
+}
+
+#[test]
+fn weights_are_chosen_on_the_validation_set() {
+    let folder = folder();
+    let here = folder.path();
+    data_set(here);
+    // The clip that is held out is long enough for frames of both kinds.
+    lavfi("testsrc=size=64x48:rate=10:duration=8", &["-c:v", "ffv1"], &here.join("data/train/d.mkv"));
+    let with = |more: &[&str]| bench(here, &[DATA.as_slice(), more].concat());
+    with(&["--system", "frame-diff+mog2", "--weights", "validation"]).done();
+    let info =
+        RunInfo::read(&here.join("out/folder/frame-diff+mog2@validation/0/run.json")).expect("run.json");
+    let combination = info.combination.expect("it says of what it is made");
+    assert!(combination.weights.starts_with("chosen on folder-validation: causal micro AUC"));
+    assert!((combination.members.iter().map(|m| m.weight).sum::<f64>() - 1.0).abs() < 1e-12);
+    let first = results(here);
+    let looks: Vec<_> = first.rows.iter().map(|row| (row.run.as_str(), row.test_looks)).collect();
+    assert!(looks.contains(&("folder-validation/mog2/0", 0)), "{looks:?}");
+    assert!(looks.contains(&("folder/frame-diff+mog2@validation/0", 1)), "{looks:?}");
+
+    // A run that is whole gets the further row without being scored again.
+    let more = ["--system", "mog2", "--smoothing", "median:3", "--normalisation", "per_video", "--resume"];
+    assert!(with(&more).done().err.contains("folder/mog2/0 is whole already"));
+    let row = results(here).rows.into_iter().find(|row| row.system == "mog2: median:3, per_video");
+    let protocol =
+        row.and_then(|row| Some(row.figure("micro_auc", "paper")?.protocol.clone())).expect("measured");
+    assert_eq!((protocol.normalisation.as_str(), protocol.smoothing.as_str()), ("per_video", "median:3"));
+}
+
 #[test]
 fn a_validation_set_is_made_of_held_out_training_clips() {
     let folder = folder();
@@ -126,7 +230,27 @@ fn what_cannot_be_measured_is_told_before_any_work() {
     let folder = folder();
     let here = folder.path();
     data_set(here);
-    let cases: [(&[&str], i32, &[&str]); 9] = [
+    let cases: [(&[&str], i32, &[&str]); 13] = [
+        (
+            &["--dataset", "folder", "--root", "data", "--system", "mog2+itea"],
+            2,
+            &["`itea`", "there are: mle"],
+        ),
+        (
+            &["--dataset", "folder", "--root", "data", "--system", "mog2+mog2"],
+            2,
+            &["`mog2+mog2` has a member twice"],
+        ),
+        (
+            &["--dataset", "folder", "--root", "data", "--system", "itae+mog2", "--weights", "1"],
+            2,
+            &["`1` does not weigh 2 members", "hint: "],
+        ),
+        (
+            &["--dataset", "folder", "--root", "data", "--system", "itae", "--smoothing", "wide"],
+            2,
+            &["--smoothing"],
+        ),
         (
             &["--dataset", "ped3", "--root", "data", "--system", "itae"],
             2,

@@ -80,6 +80,45 @@ fn a_system_of_clips_scans_and_its_model_scores_the_same() {
     assert!(log.terms.iter().any(|term| term == "held_out"), "{:?}", log.terms);
 }
 
+/// Models of other sizes, colours and delays score together, and the first scores alone as it does without the others.
+#[test]
+fn several_models_score_together() {
+    let folder = folder();
+    let here = folder.path();
+    let video = scanned().video();
+    let train = |system: &str, settings: &[&str]| {
+        let fixed = ["train", text(&video), "--preset", "tiny", "--system", system, "-o"];
+        let model = format!("{system}.safetensors");
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        vadis(here, fixed.into_iter().chain([model.as_str()]).chain(settings)).done();
+    };
+    train("frame-diff", &["size=48x32"]);
+    train("memae", &["size=32x16", "max_steps=2", "min_steps=2", "holdout=0.4"]);
+    let both = ["score", "-m", "memae.safetensors", "-m", "frame-diff.safetensors", text(&video)];
+    vadis(here, both.iter().chain(&["-o", "both", "--weights", "1,3"])).done();
+    vadis(here, ["score", "-m", "memae.safetensors", text(&video), "-o", "alone"]).done();
+    let read = |run: &str| ScoreTable::read(&here.join(run).join("scores.csv")).expect("scores.csv");
+    let (together, alone) = (read("both"), read("alone"));
+    assert_eq!(together.indicators, ["memae", "frame-diff", "frame_diff"]);
+    let info = RunInfo::read(&here.join("both/run.json")).expect("run.json");
+    let combination = info.combination.expect("it says of what it is made");
+    assert_eq!((combination.weights.as_str(), combination.delay), ("given", 3));
+    let memae = &combination.members[0];
+    assert_eq!((memae.weight, memae.from.as_str()), (0.25, "memae.safetensors"));
+    for (both, alone) in together.videos[0].rows.iter().zip(&alone.videos[0].rows) {
+        assert_eq!(both.indicators[0], (alone.score - memae.mean) / memae.std);
+        assert_eq!(both.score, 0.25 * both.indicators[0] + 0.75 * both.indicators[1]);
+    }
+    let edges = |table: &ScoreTable| table.videos[0].rows.iter().filter(|row| row.edge).count();
+    assert!(edges(&together) <= 2 && edges(&alone) > 2, "only where no member has a score of its own");
+    let events = read_events(&here.join("both/events.csv")).expect("events.csv");
+    let named = |reason: &str| reason.ends_with("(memae)") || reason.ends_with("(frame-diff)");
+    assert!(events.iter().all(|e| e.is_camera() || named(&e.reason)), "{events:?}");
+
+    let wrong = ["score", "-m", "memae.safetensors", text(&video), "-o", "none", "--weights", "1,x"];
+    vadis(here, wrong).failed(2, &["--weights", "`x` is no number", "hint: "]);
+}
+
 #[test]
 fn a_synthetic_scene_has_a_label_for_every_frame() {
     let scanned = scanned();

@@ -1,31 +1,36 @@
 //! `vadis bench`: every system on every benchmark, trained, scored and evaluated; one table.
 
 mod ablation;
+mod combination;
 mod footage;
 mod published;
+mod weights;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use vadis::eval::protocol::Evaluation;
+use vadis::eval::protocol::{EvalOptions, Evaluation, evaluate};
 use vadis::eval::run::{DatasetSanity, ResultRow, Results, RunInfo};
 use vadis::report::write_results;
 use vadis::stages::{DecisionOptions, Opened, Surroundings};
 use vadis::systems::{method, methods};
 use vadis::{Failure, machine};
 
+use super::eval::Further;
 use super::learn::{self, Plan};
 use super::scan::{FinishOptions, Header, complete, learn_or_load};
 use super::{Output, decision_options, eval, usage};
 use crate::cli::{BenchArgs, DecisionArgs, EvalArgs, SourceArgs, SystemArgs};
+use combination::{Joint, Members};
 use footage::Footage;
 
 pub(super) fn run(args: &BenchArgs, output: &Output<'_>) -> Result<(), Failure> {
-    let systems = systems(&args.system)?;
+    let rows = rows(args)?;
     let (asked, teacher) = (footage::asked(args)?, footage::teacher(args)?);
+    let further = Further::parse(args.smoothing.as_deref(), args.normalisation.as_deref())?;
     // Wrong settings are told before any work.
-    for system in &systems {
-        Plan::new(system, &learn_args(args, 0))?;
+    for row in &rows {
+        row.check(args)?;
     }
     let path = args.output.join("results.json");
     let mut results = if path.exists() { Results::read(&path)? } else { Results::default() };
@@ -34,34 +39,102 @@ pub(super) fn run(args: &BenchArgs, output: &Output<'_>) -> Result<(), Failure> 
     for asked in &asked {
         let footage = footage::open(asked, teacher.as_ref(), args, &surroundings)?;
         footage.notes.iter().for_each(|note| output.note(note));
-        for system in &systems {
+        let validation = validation(&rows, asked, args, &surroundings)?;
+        for row in &rows {
             for &seed in &args.seeds {
-                let bench = Bench { args, footage: &footage, system, seed, surroundings: &surroundings };
-                if bench.is_whole(&results)? {
+                let (system, name) = row.system();
+                let bench = Bench {
+                    args,
+                    footage: &footage,
+                    system,
+                    name,
+                    seed,
+                    further: &further,
+                    surroundings: &surroundings,
+                };
+                if bench.is_whole(row, &results)? {
                     output.note(&format!("{} is whole already", bench.folder_name()));
-                    continue;
+                    bench.measure_further(&mut results)?;
+                } else {
+                    match row {
+                        Row::One(_) => bench.measure(&mut results, output)?,
+                        Row::Several(members) => {
+                            let validation = validation.as_ref();
+                            Joint { bench: bench.clone(), members, validation }
+                                .measure(&mut results, output)?;
+                        }
+                    }
+                    told += 1;
                 }
-                bench.measure(&mut results, output)?;
-                results.write(&path)?;
-                write_results(&results, &args.output)?;
-                told += 1;
+                bench.keep(&results)?;
             }
         }
     }
     present(&results, told, &args.output, output)
 }
 
-/// The systems asked for, each once.
-fn systems(asked: &[String]) -> Result<Vec<&'static str>, Failure> {
-    let mut keys = Vec::new();
-    for name in asked {
+/// A row that was asked for.
+enum Row {
+    One(&'static str),
+    Several(Members),
+}
+
+impl Row {
+    /// The key of its system, the first member's of several, and its name.
+    fn system(&self) -> (&'static str, String) {
+        match self {
+            Self::One(key) => (key, (*key).to_owned()),
+            Self::Several(members) => (members.keys[0], members.name()),
+        }
+    }
+
+    fn check(&self, args: &BenchArgs) -> Result<(), Failure> {
+        match self {
+            Self::One(key) => Plan::new(key, &learn_args(args, 0)).map(drop),
+            Self::Several(members) => combination::check(members, args),
+        }
+    }
+}
+
+/// The rows asked for, each once.
+fn rows(args: &BenchArgs) -> Result<Vec<Row>, Failure> {
+    let key = |name: &str| method(name).map(|m| m.key()).map_err(|e| usage(e.to_string()));
+    let (mut keys, mut rows) = (Vec::new(), Vec::new());
+    for name in &args.system {
+        if name.contains(combination::PLUS) {
+            let members = name.split(combination::PLUS).map(key).collect::<Result<Vec<_>, _>>()?;
+            let repeated = members.iter().enumerate().any(|(i, key)| members[..i].contains(key));
+            if repeated {
+                return Err(usage(format!("`{name}` has a member twice")));
+            }
+            rows.push(Row::Several(Members::new(members, &args.weights)?));
+            continue;
+        }
         let more: Vec<&'static str> = match name.as_str() {
             "all" => methods().iter().map(|m| m.key()).collect(),
-            name => vec![method(name).map_err(|e| usage(e.to_string()))?.key()],
+            name => vec![key(name)?],
         };
-        keys.extend(more.into_iter().filter(|key| !keys.contains(key)).collect::<Vec<_>>());
+        for key in more.into_iter().filter(|key| !keys.contains(key)).collect::<Vec<_>>() {
+            keys.push(key);
+            rows.push(Row::One(key));
+        }
     }
-    Ok(keys)
+    Ok(rows)
+}
+
+/// The footage on which weights are chosen, where any are.
+fn validation(
+    rows: &[Row],
+    asked: &footage::Asked,
+    args: &BenchArgs,
+    surroundings: &Surroundings<'_>,
+) -> Result<Option<Footage>, Failure> {
+    let any = rows.iter().any(|row| matches!(row, Row::Several(_)));
+    if !any || !combination::is_chosen(args) {
+        return Ok(None);
+    }
+    let args = BenchArgs { validate: true, ..args.clone() };
+    footage::open(asked, None, &args, surroundings).map(Some)
 }
 
 fn learn_args(args: &BenchArgs, seed: u64) -> SystemArgs {
@@ -94,25 +167,41 @@ fn decision() -> Result<DecisionOptions, Failure> {
 }
 
 /// One run.
+#[derive(Clone)]
 struct Bench<'a> {
     args: &'a BenchArgs,
     footage: &'a Footage,
+    /// Of a combination the first member's.
     system: &'static str,
+    /// Of the row and its folder: the system's key, or the combination's name.
+    name: String,
     seed: u64,
+    further: &'a Further,
     surroundings: &'a Surroundings<'a>,
 }
 
 impl Bench<'_> {
     /// Where the run lies, from the results.
     fn folder_name(&self) -> String {
-        format!("{}/{}/{}", self.footage.name, self.system, self.seed)
+        format!("{}/{}/{}", self.footage.name, self.name, self.seed)
     }
 
-    /// Whether the results have this run, with these settings, and its files are there.
-    fn is_whole(&self, results: &Results) -> Result<bool, Failure> {
-        let config = Plan::new(self.system, &learn_args(self.args, self.seed))?.configured.config();
+    /// Writes the results so far.
+    fn keep(&self, results: &Results) -> Result<(), Failure> {
+        results.write(&self.args.output.join("results.json"))?;
+        Ok(write_results(results, &self.args.output)?)
+    }
+
+    /// Whether the results have this run, with these settings, and its files are there. A combination has no settings
+    /// beside those in its name.
+    fn is_whole(&self, row: &Row, results: &Results) -> Result<bool, Failure> {
+        let config = match row {
+            Row::One(key) => Some(Plan::new(key, &learn_args(self.args, self.seed))?.configured.config()),
+            Row::Several(_) => None,
+        };
         let folder = self.folder_name();
-        let there = results.rows.iter().any(|row| row.run == folder && row.config == config);
+        let same = |row: &ResultRow| config.as_ref().is_none_or(|config| row.config == *config);
+        let there = results.rows.iter().any(|row| row.run == folder && same(row));
         Ok(self.args.resume && there && self.args.output.join(folder).join("metrics.json").exists())
     }
 
@@ -133,8 +222,9 @@ impl Bench<'_> {
             started,
             notes: learnt.info.notes.clone(),
             seconds: learnt.seconds.clone(),
+            combination: None,
         };
-        let options = FinishOptions { decision: decision()?, overlay: false };
+        let options = FinishOptions { decision: decision()?, overlay: false, replay: None };
         let test = &self.footage.test;
         let run = complete(learnt.model.as_ref(), test, &folder, header, &options, self.surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
@@ -144,8 +234,42 @@ impl Bench<'_> {
         results.put_sanity(self.sanity(&evaluation));
         let row = self.row(run, evaluation, learnt.info.train_s, learnt_from);
         let parts: Vec<_> = self.parts(&case)?.into_iter().map(|part| self.part_row(&row, part)).collect();
-        results.put(ResultRow { lambda_sweep: ablation::sweep(self.system, &case)?, ..row });
+        results.put(ResultRow { lambda_sweep: ablation::sweep(self.system, &case)?, ..row.clone() });
         parts.into_iter().for_each(|part| results.put(part));
+        self.put_further(&case, &row, results)
+    }
+
+    /// The further row of a run that is whole, where it is asked for and not there.
+    fn measure_further(&self, results: &mut Results) -> Result<(), Failure> {
+        let Some(name) = self.further.name() else { return Ok(()) };
+        let (run, name) = (self.folder_name(), format!("{}: {name}", self.name));
+        let of_run = |row: &&ResultRow| row.run == run;
+        if results.rows.iter().filter(of_run).any(|row| row.system == name) {
+            return Ok(());
+        }
+        let row = results.rows.iter().filter(of_run).find(|row| row.system == self.name).cloned();
+        let Some(row) = row else { return Ok(()) };
+        let case = eval::Case::of(&self.eval_args(&self.args.output.join(run)))?;
+        self.put_further(&case, &row, results)
+    }
+
+    /// The run of `row` under the protocol that was asked for, as a row of its own.
+    fn put_further(&self, case: &eval::Case, row: &ResultRow, results: &mut Results) -> Result<(), Failure> {
+        let Some(name) = self.further.name() else { return Ok(()) };
+        let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
+        self.further.apply(&mut options);
+        let figures = evaluate(&case.table, &case.labels, None, &options)?.metrics.figures;
+        let system = format!("{}: {name}", row.system);
+        let test_looks = u64::from(!self.args.validate);
+        let lambda_sweep = Vec::new();
+        results.put(ResultRow {
+            system,
+            figures,
+            published: Vec::new(),
+            test_looks,
+            lambda_sweep,
+            ..row.clone()
+        });
         Ok(())
     }
 
@@ -202,6 +326,7 @@ impl Bench<'_> {
             beside: Vec::new(),
             column: "score".to_owned(),
             smoothing: None,
+            normalisation: None,
             tuned_on_test: self.args.tuned_on_test,
         }
     }
@@ -220,13 +345,13 @@ impl Bench<'_> {
         let score_s = run.seconds.iter().find(|(stage, _)| stage == "score").map_or(0.0, |(_, s)| *s);
         ResultRow {
             dataset: self.footage.name.clone(),
-            system: self.system.to_owned(),
+            system: self.name.clone(),
             preset: run.preset,
             seed: self.seed,
             config: run.config,
             learnt_from,
             figures: evaluation.metrics.figures,
-            published: published::published(&self.footage.name, self.system),
+            published: published::published(&self.footage.name, &self.name),
             train_s,
             frames_per_s: frames as f64 / score_s.max(1e-9),
             peak_mib: run.peak_mib,
