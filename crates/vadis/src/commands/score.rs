@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use vadis::eval::run::RunInfo;
 use vadis::stages::{Opened, Surroundings, open_sources};
 use vadis::systems::{InputFormat, Model, ModelInfo, Native};
 use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
 
+use super::report::check_run;
 use super::scan::{FinishOptions, Header, finish};
 use super::{Output, decision_options, learn, open_model};
 use crate::cli::ScoreArgs;
@@ -20,10 +22,14 @@ pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> 
 
 fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let started = machine::now();
-    let decision = decision_options(&args.decision)?;
+    let mut decision = decision_options(&args.decision)?;
     let (mut model, info) = open_model(&args.model)?;
     if args.int8 {
         model.score_in_bytes()?;
+    }
+    if let Some(run) = &args.calibrated_on {
+        check_calibration(run, model.as_ref(), &info, args)?;
+        decision.calibrated_on = Some(run.clone());
     }
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
@@ -43,6 +49,27 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let header = Header { command: "score", preset: info.preset, seed: info.seed, started, notes, seconds };
     let options = FinishOptions { decision, overlay: args.overlay };
     finish(model.as_ref(), &sources, &args.output, header, &options, &surroundings, output)
+}
+
+/// A threshold of one model means nothing to another, and a run that is about to be replaced sets none.
+fn check_calibration(
+    run: &Path,
+    model: &dyn Model,
+    info: &ModelInfo,
+    args: &ScoreArgs,
+) -> Result<(), Failure> {
+    check_run(run)?;
+    let refuse = |why: &str| Failure::Usage {
+        what: format!("--calibrated-on {}: {why}", run.display()),
+        hint: Some("score normal footage with this model into another folder first".to_owned()),
+    };
+    let other = RunInfo::read(&run.join("run.json"))?;
+    let same = other.system == model.system() && other.config == model.config() && other.seed == info.seed;
+    if !same {
+        return Err(refuse("it was scored with another model"));
+    }
+    let replaced = matches!((run.canonicalize(), args.output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if replaced { Err(refuse("it is the folder that is to be written")) } else { Ok(()) }
 }
 
 /// What the user should know where the footage is not like what the model learnt from: it is scored all the same.

@@ -1,10 +1,10 @@
 //! Decision: scores, normalised and smoothed, over a threshold, into events.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use vadis_eval::events::{EventCandidate, EventConfig, VideoSignal, find_events};
+use vadis_eval::events::{EventCandidate, EventConfig, EventKind, VideoSignal, find_events};
 use vadis_eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
-use vadis_eval::run::{Decision, FRAME_DIFF, ScoreTable, VideoScores};
+use vadis_eval::run::{AlarmCount, Decision, FRAME_DIFF, ScoreTable, VideoScores};
 use vadis_eval::smooth::SmoothingSpec;
 use vadis_eval::threshold::{Footage, Rule};
 use vadis_systems::Statistics;
@@ -20,6 +20,8 @@ pub struct DecisionOptions {
     pub smoothing: SmoothingSpec,
     /// The threshold's rule.
     pub rule: Rule,
+    /// The run whose scores set the threshold; the judged footage itself where there is none.
+    pub calibrated_on: Option<PathBuf>,
     /// Shorter events are dropped, in seconds.
     pub minimum_s: f64,
     /// Gaps up to this are closed, in seconds.
@@ -59,19 +61,40 @@ pub fn decide(
         .normalisation
         .with(training)
         .map_err(|e| Failure::Usage { what: e.to_string(), hint: None })?;
-    let signals = table.videos.iter().map(|video| Signal::new(video, &normalisation, &options.smoothing));
-    let signals = signals.collect::<Result<Vec<_>, Failure>>()?;
-    let footage: Vec<Footage<'_>> =
-        signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect();
-    let threshold = options.rule.fit(&footage)?;
+    let signals = signals(&table, &normalisation, &options.smoothing)?;
+    let footage = footage(&signals);
+    let threshold = match &options.calibrated_on {
+        None => options.rule.fit(&footage)?,
+        Some(run) => {
+            let other = ScoreTable::read(&run.join("scores.csv"))?;
+            options.rule.fit(&self::footage(&self::signals(&other, &normalisation, &options.smoothing)?))?
+        }
+    };
     let mut config = EventConfig::new(threshold);
     (config.minimum_s, config.merge_s) = (options.minimum_s, options.merge_s);
     let mut candidates = Vec::new();
     for (place, signal) in signals.iter().enumerate() {
         candidates.extend(find_events(&signal.view(&table, notes.get(place)), &config)?);
     }
-    let decision = config.threshold.decision(normalisation, options.smoothing);
+    let mut decision = config.threshold.decision(normalisation, options.smoothing);
+    decision.alarms = config.threshold.promise.map(|promise| {
+        let alarms = candidates.iter().filter(|c| c.kind == EventKind::Anomaly).count();
+        let calibrated_on = options.calibrated_on.as_ref().map(|run| run.display().to_string());
+        AlarmCount { calibrated_on, ..promise.count(alarms, &footage, config.threshold.value) }
+    });
     Ok(Decided { candidates, decision })
+}
+
+fn signals<'a>(
+    table: &'a ScoreTable,
+    normalisation: &Normalisation,
+    smoothing: &SmoothingSpec,
+) -> Result<Vec<Signal<'a>>, Failure> {
+    table.videos.iter().map(|video| Signal::new(video, normalisation, smoothing)).collect()
+}
+
+fn footage<'a>(signals: &'a [Signal<'_>]) -> Vec<Footage<'a>> {
+    signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect()
 }
 
 /// One video's columns.
