@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vadis::eval::run::RunInfo;
-use vadis::stages::{Opened, Surroundings, open_sources};
+use vadis::stages::{Opened, Surroundings, calibrate, open_sources};
 use vadis::systems::{InputFormat, Model, ModelInfo, Native};
 use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
@@ -30,6 +30,8 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     if let Some(run) = &args.calibrated_on {
         check_calibration(run, model.as_ref(), &info, args)?;
         decision.calibrated_on = Some(run.clone());
+        // What that run cannot promise is told before hours of scoring.
+        calibrate(run, model.statistics(), &decision)?;
     }
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;

@@ -6,7 +6,7 @@ use vadis_eval::events::{EventCandidate, EventConfig, EventKind, VideoSignal, fi
 use vadis_eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
 use vadis_eval::run::{AlarmCount, Decision, FRAME_DIFF, ScoreTable, VideoScores};
 use vadis_eval::smooth::SmoothingSpec;
-use vadis_eval::threshold::{Footage, Rule};
+use vadis_eval::threshold::{Footage, Rule, Threshold};
 use vadis_systems::Statistics;
 
 use crate::Failure;
@@ -26,6 +26,13 @@ pub struct DecisionOptions {
     pub minimum_s: f64,
     /// Gaps up to this are closed, in seconds.
     pub merge_s: f64,
+}
+
+impl DecisionOptions {
+    fn normalisation_for(&self, statistics: &Statistics) -> Result<Normalisation, Failure> {
+        let training = statistics.column("score").map(|c| TrainingStatistics { mean: c.mean, std: c.std });
+        self.normalisation.with(training).map_err(|e| Failure::Usage { what: e.to_string(), hint: None })
+    }
 }
 
 /// What is known of one source's frames beside their scores; in the order of its rows.
@@ -56,19 +63,12 @@ pub fn decide(
     options: &DecisionOptions,
 ) -> Result<Decided, Failure> {
     let table = ScoreTable::read(&folder.join("scores.csv"))?;
-    let training = statistics.column("score").map(|c| TrainingStatistics { mean: c.mean, std: c.std });
-    let normalisation = options
-        .normalisation
-        .with(training)
-        .map_err(|e| Failure::Usage { what: e.to_string(), hint: None })?;
+    let normalisation = options.normalisation_for(statistics)?;
     let signals = signals(&table, &normalisation, &options.smoothing)?;
     let footage = footage(&signals);
     let threshold = match &options.calibrated_on {
         None => options.rule.fit(&footage)?,
-        Some(run) => {
-            let other = ScoreTable::read(&run.join("scores.csv"))?;
-            options.rule.fit(&self::footage(&self::signals(&other, &normalisation, &options.smoothing)?))?
-        }
+        Some(run) => calibrate(run, statistics, options)?,
     };
     let mut config = EventConfig::new(threshold);
     (config.minimum_s, config.merge_s) = (options.minimum_s, options.merge_s);
@@ -83,6 +83,20 @@ pub fn decide(
         AlarmCount { calibrated_on, ..promise.count(alarms, &footage, config.threshold.value) }
     });
     Ok(Decided { candidates, decision })
+}
+
+/// The threshold by the scores of an earlier run of the same model.
+///
+/// # Errors
+/// As [`decide`]; too little footage for the budget.
+pub fn calibrate(
+    run: &Path,
+    statistics: &Statistics,
+    options: &DecisionOptions,
+) -> Result<Threshold, Failure> {
+    let table = ScoreTable::read(&run.join("scores.csv"))?;
+    let signals = signals(&table, &options.normalisation_for(statistics)?, &options.smoothing)?;
+    Ok(options.rule.fit(&footage(&signals))?)
 }
 
 fn signals<'a>(

@@ -6,7 +6,7 @@ mod illustrate;
 mod score;
 mod sources;
 
-pub use decide::{Decided, DecisionOptions, FrameNotes, decide};
+pub use decide::{Decided, DecisionOptions, FrameNotes, calibrate, decide};
 pub use gather::{Gathered, Thinning, gather};
 pub use illustrate::illustrate;
 pub use score::{ScoreOptions, ScoredRun, score};
