@@ -8,6 +8,7 @@ pub mod localisation;
 pub mod metrics;
 pub mod normalise;
 pub mod operations;
+pub mod poisson;
 pub mod protocol;
 pub mod run;
 pub mod smooth;

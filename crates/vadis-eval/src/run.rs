@@ -433,6 +433,74 @@ pub struct Decision {
     pub rule: String,
     /// The threshold on the smoothed score.
     pub threshold: f64,
+    /// Alarms against the budget that the threshold was set for; none where it was set by another rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<AlarmCount>,
+}
+
+/// Alarms of a run beside the budget that its threshold was set for. They are *false* alarms only where the footage is
+/// known to be normal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlarmCount {
+    /// The budget: alarms an hour.
+    pub budget_per_hour: f64,
+    /// The run whose scores set the threshold; none where it was set on the footage it judges, which proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrated_on: Option<String>,
+    /// Blocks that set the threshold.
+    pub calibration_blocks: u64,
+    /// Seconds of a block.
+    pub block_s: f64,
+    /// Highest probability that a further block holds an alarm, if it is exchangeable with those.
+    pub risk: f64,
+    /// Whole blocks judged.
+    pub blocks: u64,
+    /// Of these, blocks with a score above the threshold.
+    pub alarmed_blocks: u64,
+    /// Events, camera trouble left out.
+    pub alarms: u64,
+    /// Hours judged.
+    pub hours: f64,
+    /// Alarms an hour.
+    pub per_hour: f64,
+    /// Lower end of its exact 95 % Poisson interval ([`crate::poisson::garwood`]).
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl AlarmCount {
+    /// Promise and observation in two sentences.
+    pub fn words(&self) -> String {
+        let budget = self.budget_per_hour;
+        let source = match &self.calibrated_on {
+            Some(run) => format!("set on {run}"),
+            None => "set on this same footage, so the count is no test of it".to_owned(),
+        };
+        let verdict = if self.low > budget {
+            "more than promised"
+        } else if self.high <= budget {
+            "within the promise"
+        } else {
+            "too few hours to tell whether the promise is kept"
+        };
+        format!(
+            "promised: at most {budget} alarms an hour, {source} ({} blocks of {:.0} s; a further one alarms with at most \
+             {:.2} %, if it is exchangeable with them). observed: {} alarms in {:.2} h, {:.2} an hour, 95 % interval \
+             {:.2} to {:.2} (Poisson); {} of {} blocks ({:.2} %) above the threshold: {verdict}",
+            self.calibration_blocks,
+            self.block_s,
+            100.0 * self.risk,
+            self.alarms,
+            self.hours,
+            self.per_hour,
+            self.low,
+            self.high,
+            self.alarmed_blocks,
+            self.blocks,
+            100.0 * self.alarmed_blocks as f64 / self.blocks.max(1) as f64,
+        )
+    }
 }
 
 /// How `heat.mkv`'s 8-bit values map to the system's units.

@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::run::Decision;
+use crate::operations::duration_s;
+use crate::poisson::garwood;
+use crate::run::{AlarmCount, Decision};
 
 /// Makes the median absolute deviation of a normal distribution its standard deviation.
 pub const MAD_TO_SIGMA: f64 = 1.4826;
@@ -129,15 +131,20 @@ impl Rule {
         let sorted = pool(footage)?;
         let centre = quantile(&sorted, 0.5);
         let spread = spread(&sorted, centre);
+        let mut promise = None;
         let value = match *self {
             Self::Deviations(k) => centre + k * spread,
             Self::Offset(offset) => centre + offset,
             Self::Quantile(q) => quantile(&sorted, q),
-            Self::FalseAlarms { per_hour } => budget(footage, per_hour)?,
+            Self::FalseAlarms { per_hour } => {
+                let (value, made) = budget(footage, per_hour)?;
+                promise = Some(made);
+                value
+            }
             Self::Fixed(value) => value,
         };
         let steps = (0..=QUANTILES).map(|i| quantile(&sorted, i as f64 / QUANTILES as f64));
-        Ok(Threshold { value, rule: self.words(), centre, spread, quantiles: steps.collect() })
+        Ok(Threshold { value, rule: self.words(), centre, spread, promise, quantiles: steps.collect() })
     }
 
     /// The rule as the report prints it.
@@ -201,6 +208,8 @@ pub struct Threshold {
     pub centre: f64,
     /// Their robust standard deviation, as in [`Rule::Deviations`]; 0 if all are equal.
     pub spread: f64,
+    /// What [`Rule::FalseAlarms`] promises; none by the other rules.
+    pub promise: Option<Promise>,
     /// The scores' quantiles at 0, 1/1000 … 1.
     quantiles: Vec<f64>,
 }
@@ -230,6 +239,50 @@ impl Threshold {
             smoothing: smoothing.to_string(),
             rule: self.rule.clone(),
             threshold: self.value,
+            alarms: None,
+        }
+    }
+}
+
+/// What a threshold for a budget of false alarms promises, and from how much footage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Promise {
+    /// The budget: alarms an hour.
+    pub per_hour: f64,
+    /// Length of a block, in seconds.
+    pub block_s: f64,
+    /// Whole blocks n that the threshold was set from.
+    pub blocks: usize,
+    /// The threshold is the k-th largest of their maxima.
+    pub rank: usize,
+}
+
+impl Promise {
+    /// Highest probability that a further block, exchangeable with those of the calibration, exceeds the threshold:
+    /// k / (n + 1).
+    pub fn risk(&self) -> f64 {
+        self.rank as f64 / (self.blocks + 1) as f64
+    }
+
+    /// Counts what became of it: `events` of `footage` that exceed `threshold`, and its blocks that hold a score above.
+    pub fn count(&self, events: usize, footage: &[Footage<'_>], threshold: f64) -> AlarmCount {
+        let hours = footage.iter().map(|part| duration_s(part.time_s)).sum::<f64>() / 3600.0;
+        let (maxima, _) = block_maxima(footage, self.block_s);
+        let (low, high) = garwood(events as u64);
+        let rate = |count: f64| if hours > 0.0 { count / hours } else { 0.0 };
+        AlarmCount {
+            budget_per_hour: self.per_hour,
+            calibrated_on: None,
+            calibration_blocks: self.blocks as u64,
+            block_s: self.block_s,
+            risk: self.risk(),
+            blocks: maxima.len() as u64,
+            alarmed_blocks: maxima.iter().filter(|&&highest| highest > threshold).count() as u64,
+            alarms: events as u64,
+            hours,
+            per_hour: rate(events as f64),
+            low: rate(low),
+            high: rate(high),
         }
     }
 }
@@ -284,7 +337,7 @@ pub(crate) fn robust(scores: &[f64]) -> (f64, f64) {
     (centre, spread(&sorted, centre))
 }
 
-fn budget(footage: &[Footage<'_>], per_hour: f64) -> Result<f64, ThresholdError> {
+fn budget(footage: &[Footage<'_>], per_hour: f64) -> Result<(f64, Promise), ThresholdError> {
     let block_s = BLOCK_S.min(1800.0 / per_hour);
     let (mut maxima, have_s) = block_maxima(footage, block_s);
     maxima.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -293,7 +346,8 @@ fn budget(footage: &[Footage<'_>], per_hour: f64) -> Result<f64, ThresholdError>
     // rank ≤ (n + 1) / 2, so only 0 has no maximum
     let value = rank.checked_sub(1).and_then(|i| maxima.get(i)).copied();
     let need_s = ((1.0 / allowed).ceil() - 1.0).max(1.0) * block_s;
-    value.ok_or(ThresholdError::TooLittleFootage { per_hour, have_s, need_s })
+    let value = value.ok_or(ThresholdError::TooLittleFootage { per_hour, have_s, need_s })?;
+    Ok((value, Promise { per_hour, block_s, blocks: maxima.len(), rank }))
 }
 
 /// The highest score of each whole block, and the seconds there are in all.
@@ -434,7 +488,62 @@ mod tests {
         assert!((4.5..=per_hour + 0.3).contains(&rate), "{rate} alarms an hour");
     }
 
+    /// Maxima of 59 blocks and of one more, exchangeable: the k-th largest of the 59 is exceeded with k / 60 at most.
+    #[test]
+    fn a_further_exchangeable_block_exceeds_as_rarely_as_promised() {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let (blocks, rounds) = (59usize, 4000);
+        let time_s: Vec<f64> = (0..blocks * 6).map(|i| i as f64 * 10.0).collect();
+        let mut exceeded = 0;
+        let mut risk = 0.0;
+        for _ in 0..rounds {
+            // a level shared by the whole round makes blocks exchangeable without making them independent
+            let level = rng.random::<f64>() * 5.0;
+            let mut block = || -> Vec<f64> {
+                let own = rng.random::<f64>();
+                (0..6).map(|_| level + own + rng.random::<f64>()).collect()
+            };
+            let scores: Vec<f64> = (0..blocks).flat_map(|_| block()).collect();
+            let rule = Rule::FalseAlarms { per_hour: 6.0 };
+            let threshold = rule.fit(&[Footage { scores: &scores, time_s: &time_s }]).unwrap();
+            risk = threshold.promise.unwrap().risk();
+            exceeded += usize::from(block().iter().any(|&score| score > threshold.value));
+        }
+        assert!((risk - 0.1).abs() < 1e-12);
+        let share = exceeded as f64 / f64::from(rounds);
+        // four standard errors of a share of .1 in 4000 rounds
+        assert!(
+            (share - risk).abs() < 4.0 * (0.1 * 0.9 / f64::from(rounds)).sqrt(),
+            "{share} of further blocks"
+        );
+    }
+
+    #[test]
+    fn alarms_are_set_against_the_promise() {
+        let promise = Promise { per_hour: 2.0, block_s: 60.0, blocks: 59, rank: 2 };
+        let time_s: Vec<f64> = (0..7200).map(f64::from).collect();
+        let mut scores = vec![0.0; 7200];
+        (scores[30], scores[40], scores[100]) = (2.0, 2.0, 2.0);
+        let count = promise.count(3, &[Footage { scores: &scores, time_s: &time_s }], 1.0);
+        assert_eq!((count.blocks, count.alarmed_blocks, count.alarms), (120, 2, 3));
+        assert!((count.hours - 2.0).abs() < 1e-9 && (count.per_hour - 1.5).abs() < 1e-9);
+        // scipy: chi2.ppf(.025, 6) / 4 and chi2.ppf(.975, 8) / 4
+        assert!((count.low - 0.309_336).abs() < 1e-6 && (count.high - 4.383_636).abs() < 1e-6, "{count:?}");
+    }
+
     proptest! {
+        #[test]
+        fn a_larger_budget_has_no_higher_threshold(
+            seed in 0u64..1000, small in 1.0..20.0f64, more in 0.0..9.0f64,
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let scores: Vec<f64> = (0..7200).map(|_| rng.random()).collect();
+            let time_s: Vec<f64> = (0..7200).map(f64::from).collect();
+            let footage = [Footage { scores: &scores, time_s: &time_s }];
+            let at = |per_hour| Rule::FalseAlarms { per_hour }.fit(&footage).unwrap().value;
+            prop_assert!(at(small + more) <= at(small));
+        }
+
         #[test]
         fn deviations_move_with_the_scores(
             scores in prop::collection::vec(-1e3..1e3f64, 1..50), shift in -1e3..1e3f64, scale in 0.1..10.0f64,

@@ -345,6 +345,7 @@ fn events_of_a_run_become_figures() {
         smoothing: "median:25".to_owned(),
         rule: "median + 3 · 1.4826 · MAD".to_owned(),
         threshold: 1.0,
+        alarms: None,
     };
     let events = [event("a", 100, 199, "score"), event("b", 0, 49, "score")];
     let run = EventRun { events: &events, decision: &decision };
@@ -447,6 +448,7 @@ fn each_kind_is_set_against_the_normal_frames() {
         smoothing: "none".into(),
         rule: "by hand".into(),
         threshold: 500.0,
+        alarms: None,
     };
     let events = [event("a", 98, 104, "the picture"), event("a", 115, 129, "camera: dark")];
     let run = EventRun { events: &events, decision: &decision };

@@ -49,7 +49,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   vadis score -m camera.safetensors tonight.mp4 -o runs/tonight
-  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h
+  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h --calibrated-on runs/normal
   vadis score -m itae.safetensors -m flow.safetensors --weights 1,2 tonight.mp4 -o runs/tonight")]
     Score(ScoreArgs),
     /// Measure a run, or any scores, against labels
@@ -227,6 +227,9 @@ pub(crate) struct ScoreArgs {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) decision: DecisionArgs,
+    /// Set the threshold on the scores of this earlier run of the same model, not on the footage itself
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub(crate) calibrated_on: Option<PathBuf>,
     /// Replace what is there
     #[arg(long)]
     pub(crate) force: bool,

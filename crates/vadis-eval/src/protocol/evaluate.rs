@@ -15,6 +15,7 @@ use crate::metrics::{
 };
 use crate::normalise::TrainingStatistics;
 use crate::operations::{Operations, TruthVideo};
+use crate::poisson::garwood;
 use crate::run::{Decision, Event, Figure, KindFigure, Metrics, Protocol, ScoreTable};
 
 /// What [`evaluate`] computes.
@@ -302,8 +303,9 @@ fn operation_figures(operations: &Operations, decision: &Decision, labels: &str)
         figure(
             "false_alarms_per_hour",
             operations.false_alarms_per_hour(),
-            format!("{:.2} h of footage", operations.hours),
-        ),
+            alarms_note(operations, decision),
+        )
+        .map(|alarms| with_poisson_interval(alarms, operations)),
         figure(
             "top10_abnormal",
             Some(top.abnormal as f64),
@@ -315,6 +317,20 @@ fn operation_figures(operations: &Operations, decision: &Decision, labels: &str)
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn alarms_note(operations: &Operations, decision: &Decision) -> String {
+    let budget = decision.alarms.as_ref().map(|alarms| match &alarms.calibrated_on {
+        Some(run) => format!(", budget {} on {run}", alarms.budget_per_hour),
+        None => format!(", budget {} on this footage", alarms.budget_per_hour),
+    });
+    format!("{:.2} h of footage{}", operations.hours, budget.unwrap_or_default())
+}
+
+fn with_poisson_interval(figure: Figure, operations: &Operations) -> Figure {
+    let count = operations.events.len() - operations.true_detections();
+    let (low, high) = garwood(count as u64);
+    Figure { low: Some(low / operations.hours), high: Some(high / operations.hours), ..figure }
 }
 
 fn operations_note(operations: &Operations) -> String {

@@ -66,6 +66,7 @@ fn decision_words(decision: &Decision) -> Markup {
         (entry("Normalisation", &html! { (normalisation(&decision.normalisation)) }))
         (entry("Smoothing", &html! { (smoothing(&decision.smoothing)) }))
         (entry("Threshold", &html! { (decision.rule) " = " (number(decision.threshold)) }))
+        @if let Some(alarms) = &decision.alarms { (entry("Alarms", &html! { (alarms.words()) })) }
     }
 }
 

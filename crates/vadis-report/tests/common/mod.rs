@@ -289,6 +289,7 @@ impl FakeRun {
                 smoothing: "median:5s".to_owned(),
                 rule: "median + 3 · 1.4826 · MAD".to_owned(),
                 threshold: 0.098,
+                alarms: None,
             }),
             heat: Some(HeatInfo {
                 width: 128,

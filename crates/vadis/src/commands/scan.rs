@@ -186,6 +186,10 @@ fn present(
         let (start, end) = (clock(event.start_s), clock(event.end_s));
         text += &format!("{:>3}. {} {start} – {end}  {}\n", i + 1, event.video, event.reason);
     }
+    let alarms = run.decision.as_ref().and_then(|decision| decision.alarms.as_ref());
+    if let Some(alarms) = alarms {
+        text += &format!("{}\n", alarms.words());
+    }
     text += &format!("report: {}\n", report.display());
     let json = serde_json::json!({
         "run": folder,
@@ -194,6 +198,7 @@ fn present(
         "seconds": run.seconds,
         "peak_mib": run.peak_mib,
         "events": events,
+        "alarms": alarms,
         "notes": run.notes,
     });
     output.result(&text, &json)

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use vadis::eval::run::{CombinationInfo, MemberInfo};
-use vadis::stages::{Opened, Surroundings, open_sources};
+use vadis::eval::run::{CombinationInfo, MemberInfo, RunInfo};
+use vadis::stages::{Opened, Surroundings, calibrate, open_sources};
 use vadis::systems::combination::{Combination, Standard, Weights, numbered};
 use vadis::systems::{InputFormat, Model, ModelInfo, Native};
 use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
 
+use super::report::check_run;
 use super::scan::{FinishOptions, Header, finish};
 use super::{Output, decision_options, learn, open_model};
 use crate::cli::ScoreArgs;
@@ -22,8 +23,15 @@ pub(super) fn run(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> 
 
 fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let started = machine::now();
-    let decision = decision_options(&args.decision)?;
+    let mut decision = decision_options(&args.decision)?;
     let loaded = Loaded::open(&args.models, &args.weights, args.int8)?;
+    if let Some(run) = &args.calibrated_on {
+        let model = loaded.judge.model();
+        check_calibration(run, model, &loaded.infos[0], args)?;
+        decision.calibrated_on = Some(run.clone());
+        // What that run cannot promise is told before hours of scoring.
+        calibrate(run, model.statistics(), &decision)?;
+    }
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
     let inside = args.models.iter().find(|model| args.force && lies_in(model, &args.output));
@@ -157,6 +165,27 @@ pub(super) fn given_weights(text: &str, members: usize) -> Result<Weights, Failu
         true => Ok(Weights { values, from: "given".to_owned() }),
         false => Err(wrong(format!("`{text}` does not weigh {members} members"))),
     }
+}
+
+/// A threshold of one model means nothing to another, and a run that is about to be replaced sets none.
+fn check_calibration(
+    run: &Path,
+    model: &dyn Model,
+    info: &ModelInfo,
+    args: &ScoreArgs,
+) -> Result<(), Failure> {
+    check_run(run)?;
+    let refuse = |why: &str| Failure::Usage {
+        what: format!("--calibrated-on {}: {why}", run.display()),
+        hint: Some("score normal footage with this model into another folder first".to_owned()),
+    };
+    let other = RunInfo::read(&run.join("run.json"))?;
+    let same = other.system == model.system() && other.config == model.config() && other.seed == info.seed;
+    if !same {
+        return Err(refuse("it was scored with another model"));
+    }
+    let replaced = matches!((run.canonicalize(), args.output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if replaced { Err(refuse("it is the folder that is to be written")) } else { Ok(()) }
 }
 
 /// What the user should know where the footage is not like what the model learnt from: it is scored all the same.

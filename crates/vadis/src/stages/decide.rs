@@ -1,12 +1,12 @@
 //! Decision: scores, normalised and smoothed, over a threshold, into events.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use vadis_eval::events::{EventCandidate, EventConfig, VideoSignal, find_events};
+use vadis_eval::events::{EventCandidate, EventConfig, EventKind, VideoSignal, find_events};
 use vadis_eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
-use vadis_eval::run::{Decision, FRAME_DIFF, ScoreTable, VideoScores};
+use vadis_eval::run::{AlarmCount, Decision, FRAME_DIFF, ScoreTable, VideoScores};
 use vadis_eval::smooth::SmoothingSpec;
-use vadis_eval::threshold::{Footage, Rule};
+use vadis_eval::threshold::{Footage, Rule, Threshold};
 use vadis_systems::Statistics;
 
 use crate::Failure;
@@ -20,10 +20,19 @@ pub struct DecisionOptions {
     pub smoothing: SmoothingSpec,
     /// The threshold's rule.
     pub rule: Rule,
+    /// The run whose scores set the threshold; the judged footage itself where there is none.
+    pub calibrated_on: Option<PathBuf>,
     /// Shorter events are dropped, in seconds.
     pub minimum_s: f64,
     /// Gaps up to this are closed, in seconds.
     pub merge_s: f64,
+}
+
+impl DecisionOptions {
+    fn normalisation_for(&self, statistics: &Statistics) -> Result<Normalisation, Failure> {
+        let training = statistics.column("score").map(|c| TrainingStatistics { mean: c.mean, std: c.std });
+        self.normalisation.with(training).map_err(|e| Failure::Usage { what: e.to_string(), hint: None })
+    }
 }
 
 /// What is known of one source's frames beside their scores; in the order of its rows.
@@ -54,24 +63,52 @@ pub fn decide(
     options: &DecisionOptions,
 ) -> Result<Decided, Failure> {
     let table = ScoreTable::read(&folder.join("scores.csv"))?;
-    let training = statistics.column("score").map(|c| TrainingStatistics { mean: c.mean, std: c.std });
-    let normalisation = options
-        .normalisation
-        .with(training)
-        .map_err(|e| Failure::Usage { what: e.to_string(), hint: None })?;
-    let signals = table.videos.iter().map(|video| Signal::new(video, &normalisation, &options.smoothing));
-    let signals = signals.collect::<Result<Vec<_>, Failure>>()?;
-    let footage: Vec<Footage<'_>> =
-        signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect();
-    let threshold = options.rule.fit(&footage)?;
+    let normalisation = options.normalisation_for(statistics)?;
+    let signals = signals(&table, &normalisation, &options.smoothing)?;
+    let footage = footage(&signals);
+    let threshold = match &options.calibrated_on {
+        None => options.rule.fit(&footage)?,
+        Some(run) => calibrate(run, statistics, options)?,
+    };
     let mut config = EventConfig::new(threshold);
     (config.minimum_s, config.merge_s) = (options.minimum_s, options.merge_s);
     let mut candidates = Vec::new();
     for (place, signal) in signals.iter().enumerate() {
         candidates.extend(find_events(&signal.view(&table, notes.get(place)), &config)?);
     }
-    let decision = config.threshold.decision(normalisation, options.smoothing);
+    let mut decision = config.threshold.decision(normalisation, options.smoothing);
+    decision.alarms = config.threshold.promise.map(|promise| {
+        let alarms = candidates.iter().filter(|c| c.kind == EventKind::Anomaly).count();
+        let calibrated_on = options.calibrated_on.as_ref().map(|run| run.display().to_string());
+        AlarmCount { calibrated_on, ..promise.count(alarms, &footage, config.threshold.value) }
+    });
     Ok(Decided { candidates, decision })
+}
+
+/// The threshold by the scores of an earlier run of the same model.
+///
+/// # Errors
+/// As [`decide`]; too little footage for the budget.
+pub fn calibrate(
+    run: &Path,
+    statistics: &Statistics,
+    options: &DecisionOptions,
+) -> Result<Threshold, Failure> {
+    let table = ScoreTable::read(&run.join("scores.csv"))?;
+    let signals = signals(&table, &options.normalisation_for(statistics)?, &options.smoothing)?;
+    Ok(options.rule.fit(&footage(&signals))?)
+}
+
+fn signals<'a>(
+    table: &'a ScoreTable,
+    normalisation: &Normalisation,
+    smoothing: &SmoothingSpec,
+) -> Result<Vec<Signal<'a>>, Failure> {
+    table.videos.iter().map(|video| Signal::new(video, normalisation, smoothing)).collect()
+}
+
+fn footage<'a>(signals: &'a [Signal<'_>]) -> Vec<Footage<'a>> {
+    signals.iter().map(|s| Footage { scores: &s.smoothed, time_s: &s.time_s }).collect()
 }
 
 /// One video's columns.
