@@ -466,7 +466,8 @@ mod tests {
         let mut other = frame.clone();
         let block = |pixel: usize| (8..12).contains(&(pixel / 32)) && (12..16).contains(&(pixel % 32));
         other.iter_mut().enumerate().filter(|(i, _)| block(*i)).for_each(|(_, v)| *v = 1.0 - *v);
-        let [first, second] = [&frame, &other].map(|frame| predictor.rebuild(&[frame; 3]).unwrap().frame);
+        let [first, second] =
+            [&frame, &other].map(|frame| predictor.rebuild(&[frame.as_slice(); 3]).unwrap().frame);
         assert!((0..32 * 24).filter(|&i| block(i)).all(|i| first[i] == second[i]));
         assert_ne!(first, second, "its neighbours see it");
     }
