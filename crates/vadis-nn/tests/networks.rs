@@ -11,7 +11,8 @@ use rand_chacha::rand_core::SeedableRng;
 use vadis_kernels::volume::Scratch;
 use vadis_nn::NnError;
 use vadis_nn::networks::{
-    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig, Sliding,
+    Ae3d, Ae3dConfig, Arithmetic, Cae, CaeConfig, Itae, ItaeConfig, MemAe, MemAeConfig,
+    PatchDiscriminatorConfig, Sliding,
 };
 use vadis_nn::segment::{
     Activation, Layer, LoadError, NamedTensor, Plan, Segment, StateDict, VolumeSegment, by_part, under,
@@ -275,6 +276,58 @@ fn cae_agrees_with_pytorch() {
         let config = CaeConfig { width: 0.25, arithmetic, ..CaeConfig::new(1, [16, 24]) };
         config.init(device, &mut rng()).unwrap()
     });
+}
+
+/// Two encoders' passes stand for one: the second decoder reads the same latents.
+#[test]
+fn a_second_decoder_reads_the_latents() {
+    let config = CaeConfig { width: 0.25, outputs: 2, ..CaeConfig::new(3, [16, 24]) };
+    let network = config.init(&Device::flex(), &mut rng()).unwrap();
+    let head = config.init_head(&Device::flex(), &mut rng()).unwrap();
+    let x: Vec<f32> = (0..2 * 3 * 16 * 24).map(|i| ((i * 37) % 101) as f32 / 100.0).collect();
+    let mut scratch = Default::default();
+    let frozen = network.frozen().unwrap();
+    let [first, second] = frozen.run_with(&head.frozen().unwrap(), &x, 2, &mut scratch).unwrap();
+    assert_eq!(first, frozen.run(&x, 2, &mut scratch).unwrap());
+    assert_eq!((first.len(), second.len()), (2 * 2 * 16 * 24, 2 * 16 * 24));
+    let latent = network.encode(Tensor::from_data(TensorData::new(x, [2, 3, 16, 24]), &Device::flex()));
+    assert!(difference(&values(head.decode(latent)), &second) < 1e-4);
+    let state = head.state_dict();
+    assert_eq!(state.iter().map(|t| t.values.len()).sum::<usize>(), config.head_value_count().unwrap());
+    assert!(state.iter().all(|t| t.name.starts_with("student.conv")));
+    head.load_state_dict(state).unwrap();
+}
+
+/// With a loss by which every place has a gradient of its own.
+#[test]
+fn the_discriminator_of_patches_agrees_with_pytorch() {
+    let fixture = Fixture::read("patch_discriminator");
+    let device = common::device().autodiff();
+    for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
+        let config = PatchDiscriminatorConfig {
+            width: 0.25,
+            arithmetic,
+            ..PatchDiscriminatorConfig::new(1, [17, 24])
+        };
+        let network = config.init(&device, &mut rng()).unwrap();
+        let network = network.load_state_dict(fixture.state.clone()).unwrap();
+        let x: Tensor<4> = fixture.tensor("x", &device).require_grad();
+        let y = network.forward(x.clone());
+        assert_eq!(y.dims()[2..], config.places());
+        assert!(difference(&values(y.clone()), fixture.values("y")) < 1e-4);
+        let gradients = (y - 1.0).square().mean().backward();
+        assert!(difference(&values(x.grad(&gradients).unwrap()), fixture.values("grad.x")) < 1e-3);
+        let flat = values(network.network.weight.val().grad(&gradients).unwrap());
+        for view in network.network.plan().parameters() {
+            let gradient = &flat[view.range.clone()];
+            let worst = difference(gradient, fixture.values(&format!("grad.{}", view.name)));
+            assert!(worst < 1e-3, "{}: {worst}", view.name);
+        }
+        let frozen = network.frozen().unwrap();
+        let flat = frozen.run(fixture.values("x"), 2, &mut Scratch::default()).unwrap();
+        assert!(difference(&flat, fixture.values("inference")) < 1e-4);
+        assert_saves_as_pytorch("patch_discriminator", network);
+    }
 }
 
 /// Papers 002 to 004 and MemAE; with grey frames by arithmetic.

@@ -19,12 +19,15 @@ mod discriminator;
 mod error;
 mod examples;
 mod frames;
+pub mod gan;
+mod intruder;
 pub mod itae_nf;
 pub mod mle;
 mod model_file;
 pub mod motion_mae;
 pub mod motion_only;
 pub mod nf_frames;
+mod pasted;
 pub mod patch_knn;
 mod patches;
 mod preset;
@@ -241,6 +244,7 @@ pub fn methods() -> &'static [&'static dyn Method] {
         &patch_knn::PatchKnn,
         &motion_mae::MotionMae(motion_mae::Variant::MotionMae),
         &motion_mae::MotionMae(motion_mae::Variant::Cae),
+        &gan::Gan,
         &Ae3d(Addition::Plain),
         &Ae3d(Addition::Memory),
         &Ae3d(Addition::Patch),

@@ -43,12 +43,12 @@ pub(crate) trait FrameJudge: Sync {
     /// # Errors
     /// If the frame cannot be looked at.
     fn see(&self, memory: &mut Self::Memory, frame: &Frame) -> Result<Option<Told>, SystemError>;
-    /// Judges the video's last frame once it is known to be that, if that can be judged.
+    /// Judges the video's last frames, at most [`Self::lag`], once they are known to be that, if they can be judged.
     ///
     /// # Errors
-    /// If the frame cannot be looked at.
-    fn finish(&self, _memory: &mut Self::Memory) -> Result<Option<Told>, SystemError> {
-        Ok(None)
+    /// If a frame cannot be looked at.
+    fn finish(&self, _memory: &mut Self::Memory) -> Result<Vec<Told>, SystemError> {
+        Ok(Vec::new())
     }
 }
 
@@ -107,13 +107,13 @@ impl<J: FrameJudge> Scorer for StreamScorer<'_, J> {
     fn finish(&mut self, out: &mut Vec<Scored>) -> Result<(), SystemError> {
         let last = match &mut self.memory {
             Some(memory) => self.judge.finish(memory)?,
-            None => None,
+            None => Vec::new(),
         };
-        let nearest = self.last.clone().or_else(|| last.clone()).unwrap_or_else(|| self.nothing());
-        while self.waiting.len() > 1 {
+        let nearest = self.last.clone().or_else(|| last.first().cloned()).unwrap_or_else(|| self.nothing());
+        while self.waiting.len() > last.len() {
             self.tell(Told { edge: true, ..nearest.clone() }, out);
         }
-        self.tell(last.unwrap_or(Told { edge: true, ..nearest }), out);
+        last.into_iter().for_each(|told| self.tell(told, out));
         Ok(())
     }
 }
@@ -182,8 +182,8 @@ mod tests {
             Ok(centre.map(|centre| Self::told(memory[centre])))
         }
 
-        fn finish(&self, memory: &mut Vec<u8>) -> Result<Option<Told>, SystemError> {
-            Ok(memory.last().filter(|_| self.ends).map(|&value| Self::told(value)))
+        fn finish(&self, memory: &mut Vec<u8>) -> Result<Vec<Told>, SystemError> {
+            Ok(memory.last().filter(|_| self.ends).map(|&value| Self::told(value)).into_iter().collect())
         }
     }
 

@@ -245,6 +245,47 @@ fn an_interrupted_motion_goes_on_to_the_same_bits() {
     assert!(std::fs::metadata(sheet).unwrap().len() > 500, "what it learns from is shown");
 }
 
+/// What Ristea et al. add to `motion-mae`, one by one and together.
+#[test]
+fn options_of_the_masked_autoencoder_keep_the_promises() {
+    let options: [&[&str]; 4] = [
+        &["offset=3"],
+        &["student_steps=6"],
+        &["pasted=0.5"],
+        &["offset=2", "student_steps=6", "pasted=0.5", "motion_loss=false", "motion_score=false"],
+    ];
+    for (texts, delay) in options.into_iter().zip([3, 1, 1, 2]) {
+        let mut settings = settings("motion-mae");
+        settings.extend(texts.iter().map(|text| text.parse::<Setting>().unwrap()));
+        let bench = bench("motion-mae", &settings);
+        let model = train_with("motion-mae", &settings, plain(&bench)).unwrap();
+        assert_eq!(model.delay(), delay, "{texts:?}");
+        let whole = score(model.as_ref(), &bench.frames, 240);
+        for split in [1, 7] {
+            assert_eq!(whole, score(model.as_ref(), &bench.frames, split), "{texts:?}");
+        }
+        let edges = |s: &Scored| (s.frame as usize) < delay || s.frame as usize >= 240 - delay;
+        assert!(whole.iter().map(|s| s.frame).eq(0..240) && whole.iter().all(|s| s.edge == edges(s)));
+        let short = score(model.as_ref(), &bench.frames[..delay], 1);
+        assert!(short.len() == delay && short.iter().all(|s| s.edge && s.score.is_finite()));
+        let path = bench.folder.path().join("model.safetensors");
+        save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();
+        let (loaded, _) = load_model(&path).unwrap();
+        assert_eq!(whole, score(loaded.as_ref(), &bench.frames, 64), "{texts:?}");
+        let stops =
+            if texts.iter().any(|text| text.starts_with("student")) { vec![5, 16 + 3] } else { vec![5] };
+        for stop in stops {
+            let stopped = train_with("motion-mae", &settings, Call { stop_at: Some(stop), ..plain(&bench) });
+            assert!(matches!(stopped, Err(SystemError::Interrupted { .. })), "{texts:?}");
+            let resumed =
+                train_with("motion-mae", &settings, Call { resume: true, ..plain(&bench) }).unwrap();
+            assert_eq!(whole, score(resumed.as_ref(), &bench.frames, 64), "{texts:?}");
+        }
+        let explained = model.explain_at(&bench.frames[..7], 3).unwrap();
+        assert_eq!(explained.reconstruction.unwrap().index, 3);
+    }
+}
+
 #[test]
 fn the_rare_block_stands_out() {
     for system in keys() {

@@ -53,7 +53,7 @@ impl EvalOptions {
                 Self { paper, causal, ..options }
             }
             // Paper 004 speaks neither of normalisation nor of smoothing, so its scores are taken as they are too.
-            "frame-diff" | "mog2" | "flow-magnitude" | "patch-knn" | "motion-mae" | "cae" => {
+            "frame-diff" | "mog2" | "flow-magnitude" | "patch-knn" | "motion-mae" | "cae" | "gan" => {
                 let (paper, causal) = (ScoreProtocol::itae_paper(), ScoreProtocol::itae_causal());
                 Self { paper, causal, ..options }
             }

@@ -8,16 +8,23 @@ use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
 use vadis_kernels::volume::{Conv, Plan, PlanError, Scratch};
 
-use super::packed::PackedPair;
-use super::{Arithmetic, check_width, does_not_fit, scaled};
+use super::packed::{Packed, PackedPair};
+use super::{Arithmetic, as_clip, as_image, check_width, does_not_fit, flattened, scaled, unflattened};
 use crate::NnError;
 use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
+
+/// Channels of the inner layers at a width of 1.
+const CHANNELS: [usize; 3] = [32, 64, 128];
+/// What a picture is divided by, from layer to layer.
+const HALF: [usize; 3] = [1, 2, 2];
 
 /// Configuration of [`Cae`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaeConfig {
-    /// Channels of a frame; 1 in the paper.
+    /// Channels of what is read; 1 in the paper.
     pub channels: usize,
+    /// Channels of what is given; those that are read in the paper.
+    pub outputs: usize,
     /// `[height, width]` of a frame, each divisible by 8; 200 × 200 in the paper.
     pub size: [usize; 2],
     /// Multiplies the channels of all inner layers (32, 64, 128).
@@ -29,7 +36,7 @@ pub struct CaeConfig {
 impl CaeConfig {
     /// The published network (332 801 parameters with 1 channel) for frames of `size`.
     pub fn new(channels: usize, size: [usize; 2]) -> Self {
-        Self { channels, size, width: 1.0, arithmetic: Arithmetic::default() }
+        Self { channels, outputs: channels, size, width: 1.0, arithmetic: Arithmetic::default() }
     }
 
     /// An untrained network.
@@ -54,6 +61,29 @@ impl CaeConfig {
         Ok(encoder.parameter_count() + decoder.parameter_count())
     }
 
+    /// An untrained second decoder of one channel, over the same latents and with half the inner channels.
+    ///
+    /// # Errors
+    /// As [`CaeConfig::init`].
+    pub fn init_head(&self, device: &Device, rng: &mut impl Rng) -> Result<CaeHead, NnError> {
+        let plan = self.head_plan()?;
+        Ok(CaeHead { decoder: VolumeSegment::new(&plan, self.arithmetic.options(), device, rng) })
+    }
+
+    /// Values in the state of such a decoder.
+    ///
+    /// # Errors
+    /// As [`CaeConfig::init`].
+    pub fn head_value_count(&self) -> Result<usize, NnError> {
+        Ok(self.head_plan()?.parameter_count())
+    }
+
+    fn head_plan(&self) -> Result<Plan, NnError> {
+        let latent = self.checked_plans()?.0.output();
+        let inner = CHANNELS.map(|channels| scaled(channels, self.width / 2.0));
+        decoder(latent, inner, 1).map_err(does_not_fit)
+    }
+
     fn checked_plans(&self) -> Result<(Plan, Plan), NnError> {
         check_width(self.width)?;
         if let Some(side) = self.size.iter().find(|&&side| side == 0 || side % 8 != 0) {
@@ -65,28 +95,36 @@ impl CaeConfig {
 
     /// Frames are clips of one.
     fn plans(&self) -> Result<(Plan, Plan), PlanError> {
-        let [a, b, c] = [32, 64, 128].map(|channels| scaled(channels, self.width));
-        let [h, w] = self.size;
-        let half = [1, 2, 2];
-        let conv = |cin, cout, activation| Conv::new(cin, cout, [1, 3, 3], [1; 3]).activation(activation);
-        let (relu, sigmoid) = (Activation::Relu, Activation::Sigmoid);
+        let inner = CHANNELS.map(|channels| scaled(channels, self.width));
+        let ([a, b, c], [h, w]) = (inner, self.size);
+        let conv = |cin, cout| convolution(cin, cout, Activation::Relu);
         let encoder = Plan::new("frame", [self.channels, 1, h, w])?
-            .conv("conv1", "frame", conv(self.channels, a, relu))?
-            .max_pool("pool1", "conv1", half, half)?
-            .conv("conv2", "pool1", conv(a, b, relu))?
-            .max_pool("pool2", "conv2", half, half)?
-            .conv("conv3", "pool2", conv(b, c, relu))?
-            .max_pool("pool3", "conv3", half, half)?;
-        let decoder = Plan::new("latent", encoder.output())?
-            .conv("conv1", "latent", conv(c, c, relu))?
-            .upsample("up1", "conv1", half)?
-            .conv("conv2", "up1", conv(c, b, relu))?
-            .upsample("up2", "conv2", half)?
-            .conv("conv3", "up2", conv(b, a, relu))?
-            .upsample("up3", "conv3", half)?
-            .conv("conv4", "up3", conv(a, self.channels, sigmoid))?;
+            .conv("conv1", "frame", conv(self.channels, a))?
+            .max_pool("pool1", "conv1", HALF, HALF)?
+            .conv("conv2", "pool1", conv(a, b))?
+            .max_pool("pool2", "conv2", HALF, HALF)?
+            .conv("conv3", "pool2", conv(b, c))?
+            .max_pool("pool3", "conv3", HALF, HALF)?;
+        let decoder = decoder(encoder.output(), inner, self.outputs)?;
         Ok((encoder, decoder))
     }
+}
+
+fn convolution(cin: usize, cout: usize, activation: Activation) -> Conv {
+    Conv::new(cin, cout, [1, 3, 3], [1; 3]).activation(activation)
+}
+
+/// From latents to `outputs` channels in [0, 1], with these inner channels, the first layer's last.
+fn decoder(latent: [usize; 4], [a, b, c]: [usize; 3], outputs: usize) -> Result<Plan, PlanError> {
+    let conv = |cin, cout| convolution(cin, cout, Activation::Relu);
+    Plan::new("latent", latent)?
+        .conv("conv1", "latent", conv(latent[0], c))?
+        .upsample("up1", "conv1", HALF)?
+        .conv("conv2", "up1", conv(c, b))?
+        .upsample("up2", "conv2", HALF)?
+        .conv("conv3", "up2", conv(b, a))?
+        .upsample("up3", "conv3", HALF)?
+        .conv("conv4", "up3", convolution(a, outputs, Activation::Sigmoid))
 }
 
 /// The autoencoder.
@@ -103,7 +141,7 @@ impl Cae {
     ///
     /// # Shapes
     /// - `x`: `[batch, channels, height, width]`, pixels in [0, 1]
-    /// - output: as `x`
+    /// - output: `[batch, outputs, height, width]`
     ///
     /// # Panics
     /// If `x` does not have the configured size.
@@ -127,7 +165,7 @@ impl Cae {
     ///
     /// # Shapes
     /// - `z`: as [`Cae::encode`] gives it
-    /// - output: `[batch, channels, height, width]`
+    /// - output: `[batch, outputs, height, width]`
     ///
     /// # Panics
     /// If `z` has another shape.
@@ -154,31 +192,55 @@ impl Cae {
     }
 }
 
-fn as_clip(x: Tensor<4>) -> Tensor<5> {
-    let [batch, c, h, w] = x.dims();
-    x.reshape([batch, c, 1, h, w])
-}
-
-fn as_image(x: Tensor<5>) -> Tensor<4> {
-    let [batch, c, _, h, w] = x.dims();
-    x.reshape([batch, c, h, w])
-}
-
-/// PyTorch's 2-D convolutions have no temporal axis.
 impl StateDict for Cae {
     fn state_dict(&self) -> Vec<NamedTensor> {
-        let mut state = [under("encoder", &self.encoder), under("decoder", &self.decoder)].concat();
-        state.iter_mut().filter(|t| t.shape.len() == 5).for_each(|t| {
-            t.shape.remove(2);
-        });
-        state
+        flattened([under("encoder", &self.encoder), under("decoder", &self.decoder)].concat())
     }
 
-    fn load_state_dict(self, mut state: Vec<NamedTensor>) -> Result<Self, LoadError> {
-        state.iter_mut().filter(|t| t.shape.len() == 4).for_each(|t| t.shape.insert(2, 1));
-        let [encoder, decoder] = by_part(["encoder", "decoder"], state)?;
+    fn load_state_dict(self, state: Vec<NamedTensor>) -> Result<Self, LoadError> {
+        let [encoder, decoder] = by_part(["encoder", "decoder"], unflattened(state))?;
         let (encoder, decoder) = (self.encoder.load_named(encoder)?, self.decoder.load_named(decoder)?);
         Ok(Self { encoder, decoder })
+    }
+}
+
+/// A second decoder over the latents of a [`Cae`], for instance of a student of the first.
+#[derive(Module, Debug)]
+pub struct CaeHead {
+    /// Latents to frames of one channel.
+    pub decoder: VolumeSegment,
+}
+
+impl CaeHead {
+    /// Reconstructions from latents.
+    ///
+    /// # Shapes
+    /// - `z`: as [`Cae::encode`] gives it
+    /// - output: `[batch, 1, height, width]`
+    ///
+    /// # Panics
+    /// If `z` has another shape.
+    pub fn decode(&self, z: Tensor<4>) -> Tensor<4> {
+        as_image(self.decoder.forward(as_clip(z)))
+    }
+
+    /// The decoder packed for inference on the CPU.
+    ///
+    /// # Errors
+    /// [`NnError::Tensor`] if the weights cannot be read.
+    pub fn frozen(&self) -> Result<FrozenCaeHead, NnError> {
+        Ok(FrozenCaeHead { decoder: Packed::new(&self.decoder)? })
+    }
+}
+
+impl StateDict for CaeHead {
+    fn state_dict(&self) -> Vec<NamedTensor> {
+        flattened(under("student", &self.decoder))
+    }
+
+    fn load_state_dict(self, state: Vec<NamedTensor>) -> Result<Self, LoadError> {
+        let [decoder] = by_part(["student"], unflattened(state))?;
+        Ok(Self { decoder: self.decoder.load_named(decoder)? })
     }
 }
 
@@ -197,4 +259,26 @@ impl FrozenCae {
     pub fn run(&self, x: &[f32], batch: usize, scratch: &mut [Scratch; 2]) -> Result<Vec<f32>, NnError> {
         self.network.run(x, batch, scratch)
     }
+
+    /// The same, and what `head` makes of the same latents.
+    ///
+    /// # Errors
+    /// As [`FrozenCae::run`], or if `head` reads other latents.
+    pub fn run_with(
+        &self,
+        head: &FrozenCaeHead,
+        x: &[f32],
+        batch: usize,
+        scratch: &mut [Scratch; 2],
+    ) -> Result<[Vec<f32>; 2], NnError> {
+        let latents = self.network.encode(x, batch, &mut scratch[0])?;
+        let first = self.network.decode(&latents, batch, &mut scratch[1])?;
+        Ok([first, head.decoder.run(&latents, batch, &mut scratch[1])?])
+    }
+}
+
+/// [`CaeHead`] as it scores.
+#[derive(Debug)]
+pub struct FrozenCaeHead {
+    decoder: Packed,
 }

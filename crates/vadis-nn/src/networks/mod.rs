@@ -8,6 +8,7 @@
 
 mod ae3d;
 mod cae;
+mod discriminator;
 mod glow;
 mod itae;
 mod memae;
@@ -15,14 +16,17 @@ mod memory;
 mod packed;
 mod sliding;
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use vadis_kernels::Activation;
 use vadis_kernels::volume::{Options, PlanError};
 
 use crate::NnError;
+use crate::segment::NamedTensor;
 
 pub use ae3d::{Ae3d, Ae3dConfig, FrozenAe3d};
-pub use cae::{Cae, CaeConfig, FrozenCae};
+pub use cae::{Cae, CaeConfig, CaeHead, FrozenCae, FrozenCaeHead};
+pub use discriminator::{FrozenPatchDiscriminator, PatchDiscriminator, PatchDiscriminatorConfig};
 pub use glow::{FrozenGlow, Glow, GlowConfig, Likelihoods};
 pub use itae::{FrozenItae, FrozenItaeFeatures, Itae, ItaeConfig};
 pub use memae::{FrozenMemAe, MemAe, MemAeConfig, MemAeOutput};
@@ -71,4 +75,30 @@ fn check_width(width: f64) -> Result<(), NnError> {
 #[allow(clippy::needless_pass_by_value, reason = "taken by `map_err`")]
 fn does_not_fit(error: PlanError) -> NnError {
     NnError::Setting { key: "size", value: error.to_string(), expected: "a network that fits the input" }
+}
+
+/// Images `[batch, channels, height, width]` as clips of one frame.
+fn as_clip(x: Tensor<4>) -> Tensor<5> {
+    let [batch, c, h, w] = x.dims();
+    x.reshape([batch, c, 1, h, w])
+}
+
+/// Clips of one frame as images.
+fn as_image(x: Tensor<5>) -> Tensor<4> {
+    let [batch, c, _, h, w] = x.dims();
+    x.reshape([batch, c, h, w])
+}
+
+/// The state as PyTorch has it, whose 2-D convolutions have no temporal axis.
+fn flattened(mut state: Vec<NamedTensor>) -> Vec<NamedTensor> {
+    state.iter_mut().filter(|t| t.shape.len() == 5).for_each(|t| {
+        t.shape.remove(2);
+    });
+    state
+}
+
+/// The state with the temporal axis that PyTorch leaves out.
+fn unflattened(mut state: Vec<NamedTensor>) -> Vec<NamedTensor> {
+    state.iter_mut().filter(|t| t.shape.len() == 4).for_each(|t| t.shape.insert(2, 1));
+    state
 }

@@ -93,8 +93,16 @@ impl PackedPair {
         batch: usize,
         scratch: &mut [Scratch; 2],
     ) -> Result<Vec<f32>, NnError> {
-        let ([encoder, decoder], [first, second]) = (&self.0, scratch);
-        decoder.run(&encoder.run(x, batch, first)?, batch, second)
+        let [first, second] = scratch;
+        self.decode(&self.encode(x, batch, first)?, batch, second)
+    }
+
+    pub(super) fn encode(&self, x: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
+        self.0[0].run(x, batch, scratch)
+    }
+
+    pub(super) fn decode(&self, z: &[f32], batch: usize, scratch: &mut Scratch) -> Result<Vec<f32>, NnError> {
+        self.0[1].run(z, batch, scratch)
     }
 
     pub(super) fn sliding(&self, wanted: usize) -> Result<Sliding, NnError> {

@@ -33,6 +33,7 @@ CASES = {
     "itae": (lambda: twins.Itae(3, width=1 / 16), (2, 3, *EVEN)),
     "one_path": (lambda: twins.Itae(1, width=1 / 16, two_path=False), (2, 1, *EVEN)),
     "cae": (lambda: twins.Cae(1, width=1 / 4), (2, 1, 16, 24)),
+    "patch_discriminator": (lambda: twins.PatchDiscriminator(1, width=1 / 4), (2, 1, 17, 24)),
     "glow": (lambda: twins.Glow(3, steps=2, levels=2, hidden=16), (3, 3, 8, 12)),
     "mle": (lambda: twins.Mle(3, (9, 14), (8, 16, 32), latent=12), (4, 3, 9, 14)),
 }
@@ -50,6 +51,8 @@ def step(network: nn.Module, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         z, y = given
         weights = torch.linspace(-1, 1, z.numel(), dtype=z.dtype).view_as(z)
         return {"y": y, "z": z, "loss": F.mse_loss(y, target) + 0.01 * (weights * z).sum()}
+    if isinstance(network, twins.PatchDiscriminator):
+        return {"y": given, "loss": (given - 1).square().mean()}
     return {"y": given, "loss": F.mse_loss(given, target)}
 
 

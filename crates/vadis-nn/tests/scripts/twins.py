@@ -200,6 +200,23 @@ class Cae(nn.Module):
         return torch.sigmoid(self.decoder["conv4"](x))
 
 
+class PatchDiscriminator(nn.Module):
+    """The discriminator of patches of `gan`: [n, c, h, w], to one channel at an eighth of the sides."""
+
+    def __init__(self, channels: int = 1, width: float = 1.0) -> None:
+        super().__init__()
+        a, b, c = (scaled(n, width) for n in (32, 64, 128))
+        self.conv1 = nn.Conv2d(channels, a, 3, 2, 1)
+        self.conv2 = nn.Conv2d(a, b, 3, 2, 1)
+        self.conv3 = nn.Conv2d(b, c, 3, 2, 1)
+        self.conv4 = nn.Conv2d(c, 1, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in (self.conv1, self.conv2, self.conv3):
+            x = F.leaky_relu(conv(x), 0.2)
+        return self.conv4(x)
+
+
 class Mle(nn.Module):
     """MLE's autoencoder (`vadis-systems/src/mle/network.rs`): [n, c, h, w] in [0, 1].
 

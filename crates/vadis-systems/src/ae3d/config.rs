@@ -220,7 +220,7 @@ impl PatchConfig {
         Self { probability: 0.2, intruders: String::new(), largest: 0.5, moves }
     }
 
-    pub(super) fn check(&self) -> Result<(), SystemError> {
+    pub(crate) fn check(&self) -> Result<(), SystemError> {
         probability("probability", self.probability)?;
         if !(0.1..=1.0).contains(&self.largest) {
             return Err(setting("largest", "must be from 0.1 to 1"));
@@ -252,7 +252,7 @@ impl SkipConfig {
         Self { probability: 0.01, ..Self::undone() }
     }
 
-    pub(super) fn check(&self) -> Result<(), SystemError> {
+    pub(crate) fn check(&self) -> Result<(), SystemError> {
         probability("probability", self.probability)?;
         if self.strides.is_empty() || self.strides.iter().any(|s| !(2..=100).contains(s)) {
             return Err(setting("strides", "must be one or more numbers of frames from 2 to 100"));

@@ -9,12 +9,10 @@
 //! All learn by the mean squared error over a clip's frames. The ninth of sixteen frames is scored, by its peak
 //! signal-to-noise ratio, in windows that slide by one.
 //!
-//! Read on: [`config`](self) → `network` → `patch` (`intruder`), `skip` → `train` → `score`.
+//! Read on: [`config`](self) → `network` → `skip`, the shared `pasted` (`intruder`) → `train` → `score`.
 
 pub(crate) mod config;
-mod intruder;
 pub(crate) mod network;
-mod patch;
 pub(crate) mod score;
 mod skip;
 pub(crate) mod train;

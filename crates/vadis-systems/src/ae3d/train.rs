@@ -1,5 +1,5 @@
 //! Training: mean squared error over all frames of a clip, Adam. What a clip is learnt from differs between the systems
-//! (`patch`, `skip`); how, does not.
+//! (`pasted`, `skip`); how, does not.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use vadis_kernels::volume::Scratch;
@@ -10,7 +10,6 @@ use vadis_nn::tensor_values;
 use vadis_nn::weights::WeightFile;
 
 use super::network::{Autoencoder, Shape};
-use super::patch::Pasted;
 use super::score::Ae3dModel;
 use super::skip::Skipped;
 use super::{Addition, Ae3dConfig, Settings, Variant};
@@ -18,6 +17,7 @@ use crate::clip_training::{ClipLearner, Course, Terms, put_moments, take_moments
 use crate::clips::Parts;
 use crate::examples::{Examples, PlainClips};
 use crate::frames::{calibration_runs, counts_of, observe_runs, to_planes};
+use crate::pasted::Pasted;
 use crate::session::identity;
 use crate::{FrameStore, Session, SystemError};
 
@@ -50,7 +50,7 @@ pub(super) fn train(
             train_on_clips(&mut learner, &clips, &course, &parts, session)?;
         }
         Addition::Patch(patch) => {
-            let pasted = Pasted::new(patch, clips)?;
+            let pasted = Pasted::new(patch, clips, |value| value)?;
             train_on_clips(&mut learner, &pasted, &course, &parts, session)?;
         }
         Addition::Skip(skip) => {

@@ -11,7 +11,7 @@ const LARGEST_ANGLE: f32 = 5.0 * PI / 180.0;
 
 /// Where a picture's pixels come from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct View {
+pub(crate) struct View {
     width: usize,
     height: usize,
     /// x' = a·x + b·y + c and y' = d·x + e·y + f, in pixels.
@@ -21,7 +21,7 @@ pub(super) struct View {
 impl View {
     /// A crop of at least .85 of the sides, at any place in the picture, rotated by at most 5° about its middle, every
     /// second one mirrored.
-    pub(super) fn random(width: usize, height: usize, rng: &mut impl Rng) -> Self {
+    pub(crate) fn random(width: usize, height: usize, rng: &mut impl Rng) -> Self {
         let scale = rng.random_range(SMALLEST_CROP..=1.0);
         let (sin, cos) = rng.random_range(-LARGEST_ANGLE..=LARGEST_ANGLE).sin_cos();
         let mirror = if rng.random_bool(0.5) { -1.0 } else { 1.0 };
@@ -36,7 +36,7 @@ impl View {
     }
 
     /// A plane as seen so: bilinear, the border continued outwards.
-    pub(super) fn of(&self, plane: &[f32]) -> Vec<f32> {
+    pub(crate) fn of(&self, plane: &[f32]) -> Vec<f32> {
         let Self { width, height, map: [a, b, c, d, e, f] } = *self;
         let (right, bottom) = (width - 1, height - 1);
         let mut out = Vec::with_capacity(plane.len());

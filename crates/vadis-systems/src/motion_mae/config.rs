@@ -5,12 +5,17 @@ use vadis_nn::networks::CaeConfig;
 use vadis_nn::schedule::{Decay, Schedule};
 use vadis_video::Colour;
 
-use super::{CLIP, Variant};
+use super::Variant;
+use crate::ae3d::PatchConfig;
 use crate::mle::Size;
 use crate::{InputFormat, Preset, SystemError};
 
 /// Three times the picture is halved.
 const DIVISOR: usize = 8;
+/// Largest side of an intruder as a share of the frame's (ours).
+const LARGEST_INTRUDER: f64 = 0.3;
+/// How far an intruder's centre moves a frame along each axis at most, as a share of the frame's width (ours).
+const INTRUDER_SPEED: f64 = 0.03;
 
 /// Every setting of `motion-mae` and `cae`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,10 +48,31 @@ pub struct MotionMaeConfig {
     pub alpha: f32,
     /// β, the weight of the motion term in loss and score.
     pub beta: f32,
+    /// Whether the loss has the motion term (paper).
+    #[serde(default = "on")]
+    pub motion_loss: bool,
+    /// Whether the score has the motion term (paper).
+    #[serde(default = "on")]
+    pub motion_score: bool,
     /// ε of a pixel's weight (ε + g)/(ε + mean g), for pixels in [0, 1] (ours).
     pub epsilon: f32,
     /// Share of the latent's values that are dropped while training (paper: .2; where is not said).
     pub dropout: f64,
+    /// k where the network reads the frames t−k, t and t+k as channels and predicts t (Ristea et al.: 3), the same blocks
+    /// hidden in all; 0 where it reads t alone (paper).
+    #[serde(default)]
+    pub offset: usize,
+    /// Steps in which a student, a second decoder over the latents, then learns what the network predicts of normal
+    /// frames; their difference joins the score (Ristea et al.); 0 for no student.
+    #[serde(default)]
+    pub student_steps: usize,
+    /// How often an intruder is pasted into what is learnt from, to be left out and to be marked in an anomaly map, which
+    /// joins the score (Ristea et al.); 0 for no map.
+    #[serde(default)]
+    pub pasted: f64,
+    /// Weight of the map's squared error in the loss (ours).
+    #[serde(default = "map_weight")]
+    pub map_weight: f32,
     /// Random crop, flip and small rotation of the training frames (paper).
     pub augment: bool,
     /// Looks at held-out footage, forty a training, without a lower loss after which training stops with the best
@@ -66,6 +92,16 @@ pub struct MotionMaeConfig {
     pub max_frames: usize,
     /// Most held-out frames that the score statistics are taken over (ours).
     pub calibration_frames: usize,
+}
+
+/// What files of models without the setting mean.
+fn on() -> bool {
+    true
+}
+
+/// The map's usual weight: its errors are of the order of 1, those of pixels of a hundredth.
+fn map_weight() -> f32 {
+    0.1
 }
 
 /// How masks are used when scoring.
@@ -107,8 +143,14 @@ impl MotionMaeConfig {
             block: 10,
             alpha: 1.0,
             beta: 1.0,
+            motion_loss: true,
+            motion_score: true,
             epsilon: 0.02,
             dropout: 0.2,
+            offset: 0,
+            student_steps: 0,
+            pasted: 0.0,
+            map_weight: map_weight(),
             augment: true,
             patience: 10,
             passes: Passes::Complementary,
@@ -165,7 +207,52 @@ impl MotionMaeConfig {
     }
 
     pub(super) fn network(&self, format: InputFormat) -> CaeConfig {
-        CaeConfig { width: self.width, ..CaeConfig::new(1, [format.height, format.width]) }
+        let channels = self.shown().len();
+        let outputs = 1 + usize::from(self.has_map());
+        CaeConfig { width: self.width, outputs, ..CaeConfig::new(channels, [format.height, format.width]) }
+    }
+
+    /// Frames before and after the one that is judged that are looked at.
+    pub(super) fn reach(&self) -> usize {
+        self.offset.max(1)
+    }
+
+    /// Frames of a clip, in whose middle is the one that is judged.
+    pub(super) fn clip(&self) -> usize {
+        2 * self.reach() + 1
+    }
+
+    /// Which frames of a clip the network reads.
+    pub(super) fn shown(&self) -> Vec<usize> {
+        let middle = self.reach();
+        match self.offset {
+            0 => vec![middle],
+            offset => vec![middle - offset, middle, middle + offset],
+        }
+    }
+
+    pub(super) fn has_map(&self) -> bool {
+        self.pasted > 0.0
+    }
+
+    /// Weights of reconstruction and motion in the loss.
+    pub(super) fn loss_weights(&self) -> [f32; 2] {
+        [self.alpha, if self.motion_loss { self.beta } else { 0.0 }]
+    }
+
+    /// The same of the score.
+    pub(super) fn score_weights(&self) -> [f32; 2] {
+        [self.alpha, if self.motion_score { self.beta } else { 0.0 }]
+    }
+
+    /// What is pasted.
+    pub(super) fn intruders(&self, format: InputFormat) -> PatchConfig {
+        PatchConfig {
+            probability: self.pasted,
+            intruders: String::new(),
+            largest: LARGEST_INTRUDER,
+            moves: INTRUDER_SPEED * format.width as f64,
+        }
     }
 
     /// # Errors
@@ -188,7 +275,16 @@ impl MotionMaeConfig {
             ("block", "must be from 2 to 256 pixels", (2..=256).contains(&self.block)),
             ("alpha", "must be 0 or a positive number", weight(alpha)),
             ("beta", "must be 0 or a positive number", weight(beta)),
-            ("alpha", "alpha or beta must be above 0", alpha + beta > 0.0),
+            (
+                "alpha",
+                "must be above 0 where loss or score has no motion term",
+                [self.loss_weights(), self.score_weights()]
+                    .iter()
+                    .all(|weights| weights.iter().sum::<f32>() > 0.0),
+            ),
+            ("offset", "must be from 0 to 100 frames", self.offset <= 100),
+            ("pasted", "must be from 0 to 1", (0.0..=1.0).contains(&self.pasted)),
+            ("map_weight", "must be 0 or a positive number", weight(self.map_weight)),
             ("epsilon", "must be a positive number", epsilon.is_finite() && epsilon > 0.0),
             ("dropout", "must be from 0 to 0.9", (0.0..=0.9).contains(&dropout)),
             ("patch", "must be from 2 to 256 pixels", (2..=256).contains(&self.patch)),
@@ -196,7 +292,7 @@ impl MotionMaeConfig {
             (
                 "max_frames",
                 "max_frames must be at least 32, calibration_frames 3",
-                self.max_frames >= 32 && self.calibration_frames >= CLIP,
+                self.max_frames >= 32 && self.calibration_frames >= 3,
             ),
         ];
         match ranges.into_iter().find(|(_, _, holds)| !holds) {
@@ -229,6 +325,28 @@ mod tests {
         }
     }
 
+    /// Files of models that knew nothing of the later settings.
+    #[test]
+    fn settings_that_are_missing_are_off() {
+        let tiny = MotionMaeConfig::preset(Variant::MotionMae, Preset::Tiny);
+        let mut value = serde_json::to_value(&tiny).unwrap();
+        for key in ["motion_loss", "motion_score", "offset", "student_steps", "pasted", "map_weight"] {
+            value.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        assert_eq!(serde_json::from_value::<MotionMaeConfig>(value).unwrap(), tiny);
+    }
+
+    #[test]
+    fn motion_can_be_taken_from_the_loss_and_from_the_score() {
+        let tiny = MotionMaeConfig::preset(Variant::MotionMae, Preset::Tiny);
+        let without = MotionMaeConfig { motion_loss: false, ..tiny.clone() };
+        assert_eq!((without.loss_weights(), without.score_weights()), ([1.0, 0.0], [1.0, 1.0]));
+        let without = MotionMaeConfig { motion_score: false, ..tiny };
+        assert_eq!((without.loss_weights(), without.score_weights()), ([1.0, 1.0], [1.0, 0.0]));
+        let nothing = MotionMaeConfig { alpha: 0.0, ..without };
+        assert!(matches!(nothing.check(), Err(SystemError::Setting { key, .. }) if key == "alpha"));
+    }
+
     #[test]
     fn wrong_settings_are_named() {
         let tiny = MotionMaeConfig::preset(Variant::MotionMae, Preset::Tiny);
@@ -240,6 +358,9 @@ mod tests {
             ("epsilon=0.0", "epsilon"),
             ("dropout=1.0", "dropout"),
             ("holdout=1.0", "holdout"),
+            ("offset=101", "offset"),
+            ("pasted=1.5", "pasted"),
+            ("map_weight=-1.0", "map_weight"),
         ] {
             let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
             assert!(

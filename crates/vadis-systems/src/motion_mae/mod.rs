@@ -7,12 +7,19 @@
 //! standardised on held-out normal footage. When scoring, complementary masks hide every pixel exactly once, so that
 //! each is predicted from what is around it, and always the same.
 //!
-//! Read on: [`config`](self) → `mask` → `augment` → `train` → `score`. The network is [`vadis_nn::networks::Cae`].
+//! Off unless asked for, from Ristea et al. (*Self-Distilled Masked Auto-Encoders are Efficient Video Anomaly Detectors*):
+//! the frames t−k, t and t+k as channels of the input (`offset`), a student of the frozen network whose difference from it
+//! joins the score (`student_steps`), and pasted intruders with a map of them as a second output (`pasted`).
+//!
+//! Read on: [`config`](self) → `mask` → `augment` → `lesson` → `train` → `student` → `score`. The network is
+//! [`vadis_nn::networks::Cae`].
 
-mod augment;
+pub(crate) mod augment;
 mod config;
+mod lesson;
 mod mask;
 mod score;
+mod student;
 mod train;
 
 use vadis_nn::weights::WeightFile;
@@ -21,9 +28,6 @@ use crate::{Configured, FrameStore, InputFormat, Method, Model, Preset, Session,
 
 pub use config::{MotionMaeConfig, Passes, ScoreKind};
 pub use score::MotionMaeModel;
-
-/// Frames around the one that is judged, itself included.
-const CLIP: usize = 3;
 
 /// Which of the paper's autoencoders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +98,7 @@ impl Configured for Learner {
     }
 
     fn together(&self) -> usize {
-        8 * CLIP
+        8 * self.config.clip()
     }
 
     fn train(&self, footage: &FrameStore, session: &mut Session<'_>) -> Result<Box<dyn Model>, SystemError> {

@@ -10,7 +10,7 @@ use super::super::eval::Case;
 /// The system of flows.
 const SYSTEM: &str = "itae-nf";
 /// System, indicator column, name of the row.
-const PARTS: [(&str, &str, &str); 37] = [
+const PARTS: [(&str, &str, &str); 41] = [
     (SYSTEM, "reconstruction", "itae-nf: reconstruction alone"),
     (SYSTEM, "with_static", "itae-nf: + static flow"),
     (SYSTEM, "with_dynamic", "itae-nf: + dynamic flow"),
@@ -33,6 +33,10 @@ const PARTS: [(&str, &str, &str); 37] = [
     ("motion-mae", "patch_motion", "motion-mae: worst patch of motion alone"),
     ("cae", "reconstruction", "cae: frame"),
     ("cae", "patch_reconstruction", "cae: worst patch"),
+    ("gan", "with_frame", "gan: frame"),
+    ("gan", "with_patch", "gan: worst patch"),
+    ("gan", "patch_reconstruction", "gan: worst patch of reconstruction alone"),
+    ("gan", "patch_doubt", "gan: discriminator alone, worst place"),
     ("ae3d", "reconstruction", "ae3d: whole frame"),
     ("ae3d", "worst_patch", "ae3d: worst patch"),
     ("memae", "reconstruction", "memae: whole clip or frame"),

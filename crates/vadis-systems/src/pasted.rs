@@ -3,10 +3,10 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::PatchConfig;
-use super::intruder::Intruders;
 use crate::SystemError;
+use crate::ae3d::PatchConfig;
 use crate::examples::{ClipSource, Example, PlainClips};
+use crate::intruder::Intruders;
 
 /// Smallest side of an intruder, as a share of the frame's (ours).
 const SMALLEST: f64 = 0.1;
@@ -14,16 +14,23 @@ const SMALLEST: f64 = 0.1;
 const BORDER: f32 = 0.25;
 
 /// Clips of which some have an intruder; what is to be made of them is the clip without it.
-pub(super) struct Pasted<'a, P> {
+pub(crate) struct Pasted<'a, P> {
     config: &'a PatchConfig,
     intruders: Intruders,
     clips: PlainClips<'a, P>,
+    /// From a value in [−1, 1] to one of the clips'.
+    values: fn(f32) -> f32,
 }
 
 impl<'a, P: Fn(&[u8]) -> Vec<f32> + Sync> Pasted<'a, P> {
-    pub(super) fn new(config: &'a PatchConfig, clips: PlainClips<'a, P>) -> Result<Self, SystemError> {
+    /// Of clips in which `values` stands for a value in [−1, 1].
+    pub(crate) fn new(
+        config: &'a PatchConfig,
+        clips: PlainClips<'a, P>,
+        values: fn(f32) -> f32,
+    ) -> Result<Self, SystemError> {
         let colour = clips.footage.format().colour;
-        Ok(Self { config, intruders: Intruders::open(&config.intruders, colour)?, clips })
+        Ok(Self { config, intruders: Intruders::open(&config.intruders, colour)?, clips, values })
     }
 }
 
@@ -44,7 +51,8 @@ impl<P: Fn(&[u8]) -> Vec<f32> + Sync> ClipSource for Pasted<'_, P> {
             ((side as f64 * share) as usize).clamp(2, side)
         };
         let size = Size { width: side(frame.width, rng), height: side(frame.height, rng) };
-        let picture = self.intruders.draw(size.width, size.height, rng);
+        let mut picture = self.intruders.draw(size.width, size.height, rng);
+        picture.iter_mut().for_each(|value| *value = (self.values)(*value));
         let path = wander(frame, self.clips.length, self.config.moves, rng);
         let mut pasted = clip.clone();
         let planes = pasted.chunks_exact_mut(frame.width * frame.height);

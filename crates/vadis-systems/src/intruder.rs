@@ -21,7 +21,7 @@ const GRAIN: f32 = 0.15;
 
 /// Where intruders come from.
 #[derive(Debug)]
-pub(super) struct Intruders {
+pub(crate) struct Intruders {
     /// The user's, `SIDE`×`SIDE`; none for made-up ones.
     pictures: Vec<Frame>,
     channels: usize,
@@ -32,7 +32,7 @@ impl Intruders {
     ///
     /// # Errors
     /// [`SystemError::Setting`] if the folder has none that can be read.
-    pub(super) fn open(folder: &str, colour: Colour) -> Result<Self, SystemError> {
+    pub(crate) fn open(folder: &str, colour: Colour) -> Result<Self, SystemError> {
         let channels = colour.channels();
         if folder.is_empty() {
             return Ok(Self { pictures: Vec::new(), channels });
@@ -45,7 +45,7 @@ impl Intruders {
     }
 
     /// An intruder `[channels, height, width]` in [−1, 1].
-    pub(super) fn draw(&self, width: usize, height: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    pub(crate) fn draw(&self, width: usize, height: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         if self.pictures.is_empty() {
             return texture(self.channels, width, height, rng);
         }
