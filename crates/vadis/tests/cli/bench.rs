@@ -135,7 +135,7 @@ fn a_combination_has_a_row_of_its_own_made_of_its_members_runs() {
     let (difference, mog2) = (model("frame-diff"), model("mog2"));
     let both = ["score", "-m", &difference, "-m", &mog2, "data/test/day.mkv", "-o", "scored"];
     vadis(here, both).done();
-    assert_eq!(scores(&here.join("scored")), scores(&run));
+    assert_eq!(scores(&here.join("scored")), scores(&run).replace("test/day", "day"));
 
     let kept = scores(&here.join("out/folder/mog2/0"));
     let again = with(&["--system", "frame-diff+mog2", "--weights", "1,3", "--smoothing", "median:5"]).done();
