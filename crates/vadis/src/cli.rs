@@ -49,7 +49,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   vadis score -m camera.safetensors tonight.mp4 -o runs/tonight
-  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h --calibrated-on runs/normal")]
+  vadis score -m camera.safetensors tonight.mp4 -o runs/tonight --threshold alarms:1/h
+  vadis score -m camera.safetensors b.mp4 -o b --threshold alarms:1/h --calibrated-on a")]
     Score(ScoreArgs),
     /// Measure a run, or any scores, against labels
     #[command(after_help = "\
