@@ -3,6 +3,7 @@
 //! Knows no tensor and no video: scores come in as numbers, with the name of their video.
 
 pub mod events;
+pub mod exchangeable;
 pub mod group;
 pub mod localisation;
 pub mod metrics;

@@ -470,6 +470,13 @@ pub struct AlarmCount {
 }
 
 impl AlarmCount {
+    /// The chance of so many alarmed blocks or more, if the blocks are exchangeable with those that set the threshold
+    /// ([`crate::exchangeable::at_least`]). The interval of the rate alone would not do: the threshold was drawn too.
+    pub fn odds(&self) -> f64 {
+        let rank = (self.risk * (self.calibration_blocks + 1) as f64).round() as u64;
+        crate::exchangeable::at_least(self.alarmed_blocks, self.blocks, rank, self.calibration_blocks)
+    }
+
     /// Promise and observation in two sentences.
     pub fn words(&self) -> String {
         let budget = self.budget_per_hour;
@@ -477,12 +484,11 @@ impl AlarmCount {
             Some(run) => format!("set on {run}"),
             None => "set on this same footage, so the count is no test of it".to_owned(),
         };
-        let verdict = if self.low > budget {
-            "more than promised"
-        } else if self.high <= budget {
-            "within the promise"
+        let odds = self.odds();
+        let verdict = if odds < 0.025 {
+            format!("more than promised (so many blocks or more had a chance of {odds:.2})")
         } else {
-            "too few hours to tell whether the promise is kept"
+            format!("nothing against the promise (so many blocks or more had a chance of {odds:.2})")
         };
         format!(
             "promised: at most {budget} alarms an hour, {source} ({} blocks of {:.0} s; a further one alarms with at most \

@@ -84,13 +84,13 @@ impl Ae3dConfig {
         };
         match preset {
             Preset::Paper => paper,
-            // At a quarter of the width and half of Ped2's size 3000 steps of two clips are three passes over Ped2 and take
-            // about ten minutes of two idle cores. Score: by the validation set (docs/results/pseudo.md).
+            // At a quarter of the width and half of Ped2's size 20 000 steps of two clips, some twenty passes over Ped2, take 55
+            // minutes of one core. Score: by the validation set (docs/results/pseudo.md).
             Preset::Cpu => Self {
                 size: Size::Auto { pixels: 21_120 },
                 width: 0.25,
                 batch: 2,
-                max_steps: 3000,
+                max_steps: 20_000,
                 rate: 1e-3,
                 schedule: Schedule { warmup: 50, decay: Decay::Cosine { min: 0.0 } },
                 patch: 20,

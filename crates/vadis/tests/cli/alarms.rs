@@ -46,7 +46,8 @@ fn a_calibration_that_cannot_be_had_is_told() {
     noise(here);
     vadis(here, score("alarms:1/h", "early")).failed(1, &["3540 s are needed"]);
     vadis(here, score("alarms:30/h", "nowhere")).failed(1, &["nowhere"]);
-    let other = ["train", "--system", "mog2", "--preset", "tiny", "early.mkv", "-o", "m.safetensors"];
+    let other =
+        ["train", "--system", "mog2", "--preset", "tiny", "early.mkv", "-o", "m.safetensors", "--force"];
     vadis(here, other).done();
     let late = ["score", "-m", "m.safetensors", "late.mkv", "-o", "other", "--threshold", "alarms:30/h"];
     vadis(here, late.into_iter().chain(["--calibrated-on", "early"])).failed(2, &["another model", "hint: "]);
