@@ -78,11 +78,14 @@ fn score(model: &dyn Model, frames: &[Frame], chunk: usize) -> Vec<Scored> {
     out
 }
 
+/// What a member says of the frames alone, what is usual for it, width and height that it reads, and its delay.
+type OfMember = (Vec<Scored>, Standard, (usize, usize), usize);
+
 #[test]
 fn a_stream_of_members_is_the_members_own_scores_averaged() {
     let frames = scene(80);
     let weights = Weights { values: vec![1.0, 2.0, 5.0], from: "given".to_owned() };
-    let of_each: Vec<(Vec<Scored>, Standard, (usize, usize), usize)> = members(&frames)
+    let of_each: Vec<OfMember> = members(&frames)
         .into_iter()
         .map(|(model, standard)| {
             let input = model.input();

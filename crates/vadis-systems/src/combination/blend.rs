@@ -67,7 +67,8 @@ impl Weights {
         if self.values.len() != members {
             return wrong(format!("{} weights for {members} members", self.values.len()));
         }
-        if !self.values.iter().all(|w| w.is_finite() && *w >= 0.0) || !(sum > 0.0 && sum.is_finite()) {
+        let weighty = sum > 0.0 && sum.is_finite();
+        if !(weighty && self.values.iter().all(|w| w.is_finite() && *w >= 0.0)) {
             return wrong("weights must be 0 or more, and not all 0".to_owned());
         }
         Ok(self.values.iter().map(|weight| weight / sum).collect())

@@ -44,7 +44,7 @@ pub(super) struct Lesson {
 impl Lesson {
     /// One after another.
     fn joined(lessons: &[Self]) -> Self {
-        let all = |part: fn(&Self) -> &Vec<f32>| lessons.iter().flat_map(|l| part(l)).copied().collect();
+        let all = |part: fn(&Self) -> &Vec<f32>| lessons.iter().flat_map(part).copied().collect();
         Self {
             input: all(|l| &l.input),
             target: all(|l| &l.target),
