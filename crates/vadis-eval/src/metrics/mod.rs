@@ -4,13 +4,11 @@
 //! The scores are sorted once, into a [`Ranking`]; every figure and curve is one walk over it, and so is every
 //! resample of the [`bootstrap`].
 
-mod alarms;
 pub mod bootstrap;
 mod curves;
 mod ranking;
 mod separation;
 
-pub use alarms::false_alarms_at_90_recall;
 pub use curves::{Confusion, CurvePoint, Curves, Histogram, ThresholdRow};
 pub use ranking::{RankFigures, Ranking};
 pub use separation::Separation;

@@ -10,8 +10,7 @@ use super::{
 };
 use crate::metrics::bootstrap::{Bootstrap, Interval, Intervals};
 use crate::metrics::{
-    Curves, LabelledVideo, MacroAuc, RankFigures, Ranking, Separation, VideoAuc, false_alarms_at_90_recall,
-    macro_auc,
+    Curves, LabelledVideo, MacroAuc, RankFigures, Ranking, Separation, VideoAuc, macro_auc,
 };
 use crate::normalise::TrainingStatistics;
 use crate::operations::{Operations, TruthVideo};
@@ -191,9 +190,7 @@ fn under_protocol(
     let curves = Curves::new(&videos, edges, &ranking);
     let stated = protocol.stated(&stated_smoothing(&prepared, &protocol.smoothing), &options.labels);
     let sheet = Sheet { protocol: &stated, intervals: intervals.as_ref() };
-    let mut figures = sheet.figures(&ranking.figures(), &macro_auc, separation, &curves);
-    let alarms = false_alarms_at_90_recall(&videos, edges);
-    figures.extend(sheet.figure("false_alarms_at_90_recall", alarms, |_| None, "an hour".to_owned()));
+    let figures = sheet.figures(&ranking.figures(), &macro_auc, separation, &curves);
     let report = ProtocolReport { protocol: stated, curves, separation, videos: macro_auc.videos, intervals };
     Ok((figures, kinds.unwrap_or_default(), report))
 }

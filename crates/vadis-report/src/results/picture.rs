@@ -6,9 +6,11 @@ use super::table::{Group, Section};
 use crate::plot::tenth;
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 190.0;
+/// Room for names: so much a letter, between these bounds.
+const LETTER: f64 = 6.6;
+const LEFT: [f64; 2] = [110.0, 420.0];
 const RIGHT: f64 = 60.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 60.0;
 const ROW: f64 = 22.0;
 /// The axis begins at chance.
 const LEAST: f64 = 0.5;
@@ -26,6 +28,8 @@ pub(super) fn picture(section: &Section<'_>) -> String {
     let mut bars: Vec<Bar> =
         section.groups.iter().filter(|group| !group.is_part()).filter_map(Bar::of).collect();
     bars.sort_by(|a, b| b.auc.total_cmp(&a.auc));
+    let longest = bars.iter().map(|bar| bar.name.chars().count()).max().unwrap_or(0);
+    let axis = Axis { left: (longest as f64 * LETTER + 16.0).clamp(LEFT[0], LEFT[1]) };
     let height = TOP + ROW * bars.len() as f64 + 10.0;
     let label = format!("Micro AUC of every system on {}", section.dataset);
     html! {
@@ -33,8 +37,8 @@ pub(super) fn picture(section: &Section<'_>) -> String {
             font-family="system-ui, sans-serif" font-size="12" style={ "max-width:" (WIDTH) "px" } {
             rect width="100%" height="100%" fill="white" {}
             (legend(section.dataset))
-            @for tick in 0..=5 { (grid_line(LEAST + 0.1 * f64::from(tick), height)) }
-            @for (i, bar) in bars.iter().enumerate() { (bar.render(TOP + ROW * i as f64)) }
+            @for tick in 0..=5 { (axis.grid_line(LEAST + 0.1 * f64::from(tick), height)) }
+            @for (i, bar) in bars.iter().enumerate() { (bar.render(TOP + ROW * i as f64, axis)) }
         }
     }
     .into_string()
@@ -62,11 +66,12 @@ impl Bar {
         })
     }
 
-    fn render(&self, y: f64) -> Markup {
+    fn render(&self, y: f64, axis: Axis) -> Markup {
         let middle = y + ROW / 2.0;
+        let x = |auc: f64| axis.x(auc);
         html! {
-            text x=(LEFT - 8.0) y=(middle + 4.0) text-anchor="end" fill=(INK) { (self.name) }
-            rect x=(LEFT) y=(y + 4.0) width=(tenth(x(self.auc) - LEFT)) height=(ROW - 8.0) fill=(BAR) {}
+            text x=(axis.left - 8.0) y=(middle + 4.0) text-anchor="end" fill=(INK) { (self.name) }
+            rect x=(axis.left) y=(y + 4.0) width=(tenth(x(self.auc) - axis.left)) height=(ROW - 8.0) fill=(BAR) {}
             @if let Some([low, high]) = self.ends {
                 path d={ "M" (tenth(x(low))) " " (middle) "H" (tenth(x(high))) } stroke=(INTERVAL) stroke-width="1.5" {}
             }
@@ -82,20 +87,12 @@ impl Bar {
 fn legend(dataset: &str) -> Markup {
     html! {
         text x="8" y="16" font-weight="600" fill=(INK) { "Micro AUC, " (dataset) }
-        rect x=(LEFT) y="7" width="14" height="10" fill=(BAR) {}
-        text x=(LEFT + 20.0) y="16" fill=(INK) { "protocol paper, with interval" }
-        circle cx=(LEFT + 210.0) cy="12" r="4" fill=(CAUSAL) {}
-        text x=(LEFT + 220.0) y="16" fill=(INK) { "causal" }
-        (diamond(LEFT + 285.0, 12.0))
-        text x=(LEFT + 296.0) y="16" fill=(INK) { "published" }
-    }
-}
-
-fn grid_line(value: f64, height: f64) -> Markup {
-    let at = tenth(x(value));
-    html! {
-        path d={ "M" (at) " " (TOP - 4.0) "V" (height - 8.0) } stroke=(GRID) {}
-        text x=(at) y=(TOP - 8.0) text-anchor="middle" font-size="10" fill=(INK) { (format!("{value:.1}")) }
+        rect x="8" y="25" width="14" height="10" fill=(BAR) {}
+        text x="28" y="34" fill=(INK) { "protocol paper, with interval" }
+        circle cx="218" cy="30" r="4" fill=(CAUSAL) {}
+        text x="228" y="34" fill=(INK) { "causal" }
+        (diamond(293.0, 30.0))
+        text x="304" y="34" fill=(INK) { "published" }
     }
 }
 
@@ -103,7 +100,23 @@ fn diamond(x: f64, y: f64) -> Markup {
     html! { path d={ "M" (tenth(x)) " " (y - 5.0) "l5 5l-5 5l-5 -5z" } fill=(PUBLISHED) stroke="white" {} }
 }
 
-/// Where a figure lies; below chance at the axis.
-fn x(auc: f64) -> f64 {
-    LEFT + (auc.clamp(LEAST, 1.0) - LEAST) / (1.0 - LEAST) * (WIDTH - LEFT - RIGHT)
+/// Where figures lie.
+#[derive(Clone, Copy)]
+struct Axis {
+    left: f64,
+}
+
+impl Axis {
+    /// Below chance at the axis.
+    fn x(self, auc: f64) -> f64 {
+        self.left + (auc.clamp(LEAST, 1.0) - LEAST) / (1.0 - LEAST) * (WIDTH - self.left - RIGHT)
+    }
+
+    fn grid_line(self, value: f64, height: f64) -> Markup {
+        let at = tenth(self.x(value));
+        html! {
+            path d={ "M" (at) " " (TOP - 4.0) "V" (height - 8.0) } stroke=(GRID) {}
+            text x=(at) y=(TOP - 8.0) text-anchor="middle" font-size="10" fill=(INK) { (format!("{value:.1}")) }
+        }
+    }
 }

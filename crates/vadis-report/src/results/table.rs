@@ -10,8 +10,8 @@ const COLUMNS: [&str; 12] = [
     "AUC, causal",
     "EER",
     "AP",
-    "false alarms/h",
-    "published AUC",
+    "false alarm, min/h",
+    "published",
     "training",
     "frames/s",
     "peak MiB",
@@ -116,7 +116,7 @@ impl Group<'_> {
         let first = self.0[0];
         let seeds: Vec<String> = self.0.iter().map(|row| row.seed.to_string()).collect();
         let of = |metric: &str| self.value(metric, "paper").map_or_else(nothing, |(value, _)| share(value));
-        let alarms = self.value("false_alarms_at_90_recall", "causal");
+        let alarms = self.value("fpr_at_90_recall", "causal");
         let peak = self.0.iter().filter_map(|row| row.peak_mib).max_by(f64::total_cmp);
         let looks = self.0.iter().map(|row| row.test_looks).max().filter(|looks| *looks > 0);
         let name = match first.system.split_once(": ") {
@@ -130,7 +130,7 @@ impl Group<'_> {
             self.auc("causal"),
             of("eer"),
             of("ap"),
-            alarms.map_or_else(nothing, |(value, _)| format!("{value:.0}")),
+            alarms.map_or_else(nothing, |(share, _)| format!("{:.1}", 60.0 * share)),
             self.published("micro_auc").map_or_else(nothing, share),
             seconds(self.mean(|row| row.train_s)),
             format!("{:.1}", self.mean(|row| row.frames_per_s)),
@@ -182,15 +182,15 @@ impl Section<'_> {
         let mut notes = vec![
             "One seed: the AUC with its 95 % interval, by resampling videos (minutes where there is one video); several \
              seeds: their mean and range. Causal is what a live camera can have: nothing of the footage to come beyond \
-             the declared delay. EER, AP and regions are under the protocol `paper`; false alarms in an hour, at the \
-             threshold that finds 90 % of the abnormal frames, are causal."
+             the declared delay. EER, AP and regions are under the protocol paper; the minutes of false alarm in \
+             an hour of normal footage, at the threshold that finds 90 % of the abnormal frames, are causal."
                 .to_owned(),
         ];
         let rows = || self.groups.iter().map(|group| group.0[0]);
         notes.extend(said_of(rows().filter_map(|row| {
             let p = &row.figure("micro_auc", "paper")?.protocol;
             let how = format!(
-                "Protocol `paper`, normalisation {}, smoothing {}, edges {}, of the column",
+                "Protocol paper, normalisation {}, smoothing {}, edges {}, of the column",
                 p.normalisation, p.smoothing, p.edges
             );
             Some((how, format!("{} ({})", row.system, p.score)))
