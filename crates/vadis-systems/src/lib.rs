@@ -40,6 +40,7 @@ mod spent;
 mod statistics;
 mod store;
 mod stream;
+mod training_step;
 
 use vadis_nn::weights::WeightFile;
 use vadis_video::{Colour, Frame, FrameFormat, Mask};

@@ -10,6 +10,9 @@ use vadis_video::{Colour, Frame};
 
 use crate::{InputFormat, Model, SystemError, method};
 
+/// The 1s and 0s of the pixels that count, in the file of a model that reads pictures.
+pub(crate) const COUNTS: &str = "reference.counts";
+
 /// What a model file says of itself beside its weights.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
@@ -148,6 +151,40 @@ pub(crate) fn network_weights(
     Ok(weights().map(named).collect())
 }
 
+/// The 1s and 0s of the pixels that count, as a model file has them.
+///
+/// # Errors
+/// [`SystemError::Model`] if they are not as many as the pixels.
+pub(crate) fn counts_in(file: &WeightFile, format: InputFormat) -> Result<Vec<f32>, SystemError> {
+    let counts = file.values(COUNTS)?.to_vec();
+    let needed = format.width * format.height;
+    match counts.len() == needed {
+        true => Ok(counts),
+        false => Err(SystemError::Model {
+            reason: format!("`{COUNTS}` has {} values, not {needed}", counts.len()),
+        }),
+    }
+}
+
+/// Puts into a model file what belongs to no network.
+pub(crate) fn put_format(file: &mut WeightFile, format: InputFormat, counts: &[f32]) {
+    let InputFormat { width, height, colour } = format;
+    let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], counts.to_vec());
+    file.insert(NamedTensor { name, shape, values });
+    file.metadata.insert("input".to_owned(), format!("[{},{height},{width}]", colour.channels()));
+}
+
+/// Takes the tensors of a part out of those of all, without its name.
+pub(crate) fn take_part(weights: &mut Vec<NamedTensor>, part: &str) -> Vec<NamedTensor> {
+    let is_its = |tensor: &mut NamedTensor| {
+        let rest = tensor.name.strip_prefix(part).and_then(|rest| rest.strip_prefix('.'));
+        let Some(rest) = rest.map(str::to_owned) else { return false };
+        tensor.name = rest;
+        true
+    };
+    weights.extract_if(.., is_its).collect()
+}
+
 /// A text of the file's metadata.
 pub(crate) fn metadata<'a>(file: &'a WeightFile, key: &str) -> Result<&'a str, SystemError> {
     file.metadata
@@ -180,5 +217,19 @@ mod tests {
         assert_eq!(told(360, 240, &grey), "grey in place of colour");
         let one = Native::of(360, 240, Some(&Frame::filled(4, 2, Colour::Grey, 7)));
         assert!(!one.coloured, "what reads grey knows of no colour");
+    }
+
+    #[test]
+    fn a_part_is_taken_by_its_whole_name() {
+        let tensor = |name: &str| NamedTensor { name: name.to_owned(), shape: vec![0], values: Vec::new() };
+        let mut all = vec![
+            tensor("motion.a"),
+            tensor("motions.b"),
+            tensor("appearance.motion.c"),
+            tensor("motion.d.e"),
+        ];
+        let names = |tensors: &[NamedTensor]| tensors.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&take_part(&mut all, "motion")), ["a", "d.e"]);
+        assert_eq!(names(&all), ["motions.b", "appearance.motion.c"]);
     }
 }

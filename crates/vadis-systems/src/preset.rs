@@ -107,6 +107,14 @@ pub(crate) fn setting(key: &str, reason: impl Display) -> SystemError {
     SystemError::Setting { key: key.to_owned(), reason: reason.to_string() }
 }
 
+/// The error of the first setting whose condition does not hold: its key, what it must be, and whether it is.
+pub(crate) fn all_hold<const N: usize>(ranges: [(&str, &str, bool); N]) -> Result<(), SystemError> {
+    match ranges.into_iter().find(|(_, _, holds)| !holds) {
+        Some((key, reason, _)) => Err(setting(key, reason)),
+        None => Ok(()),
+    }
+}
+
 /// # Errors
 /// [`SystemError::Setting`] if `value` is not in `least..=most`.
 pub(crate) fn within(key: &str, value: usize, least: usize, most: usize) -> Result<(), SystemError> {

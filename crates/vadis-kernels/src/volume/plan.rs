@@ -558,6 +558,11 @@ impl Plan {
         self.output
     }
 
+    /// The output's name.
+    pub fn output_name(&self) -> &str {
+        &self.nodes[self.output].name
+    }
+
     /// Name, shape and place of each parameter, in the order of the flat parameter.
     pub fn parameters(&self) -> &[View] {
         &self.parameters

@@ -97,7 +97,7 @@ impl Ae3dConfig {
 }
 
 fn last(plan: &Plan) -> String {
-    plan.nodes()[plan.output_node()].name.clone()
+    plan.output_name().to_owned()
 }
 
 /// The autoencoder.

@@ -167,7 +167,7 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if there is none, or values over them are not finite.
     pub fn frozen_int8(&self, examples: &[f32]) -> Result<FrozenItae, NnError> {
-        Ok(FrozenItae { network: Packed::int8(&self.network, examples)? })
+        self.frozen_by(&self.int8_scales(examples)?)
     }
 
     /// What bytes stand for in [`Itae::frozen_by`], of `examples` as [`Itae::frozen_int8`] takes them.
@@ -183,8 +183,7 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the scales are another network's.
     pub fn frozen_by(&self, scales: &Scales) -> Result<FrozenItae, NnError> {
-        let plan = self.network.plan();
-        let output = plan.nodes()[plan.output_node()].name.as_str();
+        let output = self.network.plan().output_name();
         Ok(FrozenItae { network: Packed::nodes(&self.network, &[output], Some(scales))? })
     }
 
@@ -202,8 +201,7 @@ impl Itae {
     /// # Errors
     /// [`NnError::Tensor`] if the weights cannot be read, or the scales are another network's.
     pub fn frozen_with_features(&self, scales: Option<&Scales>) -> Result<FrozenItaeFeatures, NnError> {
-        let plan = self.network.plan();
-        self.frozen_nodes(Some(&plan.nodes()[plan.output_node()].name), scales)
+        self.frozen_nodes(Some(self.network.plan().output_name()), scales)
     }
 
     fn frozen_nodes(

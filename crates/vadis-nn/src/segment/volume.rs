@@ -38,8 +38,7 @@ impl Kernels<5> for Network {
     }
 
     fn evaluate(&self, parameter: &[f32], buffers: &[f32], x: &[f32], batch: usize) -> Option<Vec<f32>> {
-        let output = &self.plan().nodes()[self.plan().output_node()].name;
-        let frozen = self.freeze(parameter, buffers, &[output]).ok()?;
+        let frozen = self.freeze(parameter, buffers, &[self.plan().output_name()]).ok()?;
         frozen.run(x, batch, &mut Scratch::default()).ok()?.pop()
     }
 }
@@ -132,6 +131,13 @@ impl VolumeSegment {
         pass.output
     }
 
+    /// The parameter, and the running statistics without the numbers of batches.
+    fn values(&self) -> [Vec<f32>; 2] {
+        let mut buffers = flat_values(self.running.value_sync());
+        buffers.truncate(self.plan().buffer_count());
+        [flat_values(self.weight.val()), buffers]
+    }
+
     /// The segment frozen for inference on the CPU without burn: norms folded into the weights, which
     /// are packed. It gives the values of `nodes`; a clip's have the same bits whatever the batch and
     /// the number of threads.
@@ -139,9 +145,8 @@ impl VolumeSegment {
     /// # Errors
     /// There is no such node.
     pub fn frozen_nodes(&self, nodes: &[&str]) -> Result<Frozen, RunError> {
-        let running = flat_values(self.running.value_sync());
-        let buffers = &running[..self.plan().buffer_count()];
-        self.engine.kernels.freeze(&flat_values(self.weight.val()), buffers, nodes)
+        let [weight, buffers] = self.values();
+        self.engine.kernels.freeze(&weight, &buffers, nodes)
     }
 
     /// As [`VolumeSegment::frozen`], in bytes, with the ranges that values have over `clips` =
@@ -150,8 +155,7 @@ impl VolumeSegment {
     /// # Errors
     /// There is no clip, or values over them are not finite.
     pub fn frozen_int8(&self, clips: &[f32]) -> Result<FrozenInt8, RunError> {
-        let output = &self.plan().nodes()[self.plan().output_node()].name;
-        self.frozen_int8_nodes(&[output], &self.int8_scales(clips)?)
+        self.frozen_int8_nodes(&[self.plan().output_name()], &self.int8_scales(clips)?)
     }
 
     /// What bytes stand for in a network whose values have the ranges that they have over `clips`.
@@ -159,10 +163,8 @@ impl VolumeSegment {
     /// # Errors
     /// As [`VolumeSegment::frozen_int8`].
     pub fn int8_scales(&self, clips: &[f32]) -> Result<Scales, RunError> {
-        let running = flat_values(self.running.value_sync());
-        let buffers = &running[..self.plan().buffer_count()];
-        let output = &self.plan().nodes()[self.plan().output_node()].name;
-        self.engine.kernels.int8_scales(&flat_values(self.weight.val()), buffers, &[output], clips)
+        let [weight, buffers] = self.values();
+        self.engine.kernels.int8_scales(&weight, &buffers, &[self.plan().output_name()], clips)
     }
 
     /// As [`VolumeSegment::frozen_nodes`], in bytes.
@@ -170,9 +172,8 @@ impl VolumeSegment {
     /// # Errors
     /// There is no such node, or the scales are another plan's.
     pub fn frozen_int8_nodes(&self, nodes: &[&str], scales: &Scales) -> Result<FrozenInt8, RunError> {
-        let running = flat_values(self.running.value_sync());
-        let buffers = &running[..self.plan().buffer_count()];
-        self.engine.kernels.freeze_int8_by(&flat_values(self.weight.val()), buffers, nodes, scales)
+        let [weight, buffers] = self.values();
+        self.engine.kernels.freeze_int8_by(&weight, &buffers, nodes, scales)
     }
 
     /// As [`VolumeSegment::frozen_nodes`], for the plan's output.
@@ -180,7 +181,7 @@ impl VolumeSegment {
     /// # Errors
     /// Only if the parameter's length is not the plan's, which takes a foreign value put into `weight`.
     pub fn frozen(&self) -> Result<Frozen, RunError> {
-        self.frozen_nodes(&[&self.plan().nodes()[self.plan().output_node()].name])
+        self.frozen_nodes(&[self.plan().output_name()])
     }
 
     /// Every parameter under its name, in PyTorch's layout.

@@ -13,15 +13,13 @@ use super::{Addition, Settings, Variant};
 use crate::centre::{CentreScorer, Verdict, Watch, Window};
 use crate::clips::put_frame;
 use crate::frames::to_planes;
-use crate::model_file::{input_format, network_weights, parse};
+use crate::model_file::{COUNTS, counts_in, input_format, network_weights, parse, put_format};
 use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
 
 /// Indicators: of the frame (or the clip), and of the worst patch.
 const INDICATORS: [&str; 2] = ["reconstruction", "worst_patch"];
-/// What a model file has beside the weights.
-pub(crate) const COUNTS: &str = "reference.counts";
 /// Sides of a model file's pictures.
 pub(crate) const SIDES: std::ops::RangeInclusive<usize> = 16..=4096;
 /// Squared errors below this are as good as none: 100 dB.
@@ -59,29 +57,6 @@ pub(crate) fn to_bytes(planes: &[f32], format: InputFormat) -> Vec<u8> {
         ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
     };
     (0..plane * channels).map(byte).collect()
-}
-
-/// The 1s and 0s of the pixels that count, as a model file has them.
-///
-/// # Errors
-/// [`SystemError::Model`] if they are not as many as the pixels.
-pub(crate) fn counts_in(file: &WeightFile, format: InputFormat) -> Result<Vec<f32>, SystemError> {
-    let counts = file.values(COUNTS)?.to_vec();
-    let needed = format.width * format.height;
-    match counts.len() == needed {
-        true => Ok(counts),
-        false => Err(SystemError::Model {
-            reason: format!("`{COUNTS}` has {} values, not {needed}", counts.len()),
-        }),
-    }
-}
-
-/// Puts into a model file what belongs to no network.
-pub(crate) fn put_format(file: &mut WeightFile, format: InputFormat, counts: &[f32]) {
-    let InputFormat { width, height, colour } = format;
-    let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], counts.to_vec());
-    file.insert(NamedTensor { name, shape, values });
-    file.metadata.insert("input".to_owned(), format!("[{},{height},{width}]", colour.channels()));
 }
 
 /// A clip of the frames around `at`, which becomes its frame `scored`; beyond the first and the last one all stands

@@ -6,6 +6,7 @@ use vadis_nn::schedule::{Decay, Schedule};
 use vadis_video::Colour;
 
 use crate::mle::Size;
+use crate::preset::all_hold;
 use crate::{InputFormat, Preset, SystemError};
 
 /// Three times the picture is halved.
@@ -147,7 +148,7 @@ impl GanConfig {
             Size::Auto { .. } => true,
         };
         let positive = |value: f64| value.is_finite() && value > 0.0;
-        let ranges = [
+        all_hold([
             ("size", "both sides must be multiples of 8", fits),
             ("width", "must be above 0, at most 4", width > 0.0 && width <= 4.0),
             ("epochs", "must be at least 1", self.epochs > 0),
@@ -162,13 +163,7 @@ impl GanConfig {
             ("holdout", "must be from 0 to 0.9", (0.0..=0.9).contains(&self.holdout)),
             ("max_frames", "must be at least 32", self.max_frames >= 32),
             ("calibration_frames", "must be at least 3", self.calibration_frames >= 3),
-        ];
-        match ranges.into_iter().find(|(_, _, holds)| !holds) {
-            Some((key, reason, _)) => {
-                Err(SystemError::Setting { key: key.to_owned(), reason: reason.to_owned() })
-            }
-            None => Ok(()),
-        }
+        ])
     }
 }
 

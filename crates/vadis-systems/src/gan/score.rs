@@ -14,7 +14,7 @@ use vadis_video::{Colour, Frame};
 
 use super::{GanConfig, GanScore, KEY};
 use crate::frames::{grey_bytes, to_unit};
-use crate::model_file::{input_format, network_weights, parse};
+use crate::model_file::{COUNTS, counts_in, input_format, network_weights, parse, put_format, take_part};
 use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
 use crate::stream::{FrameJudge, StreamScorer, Told};
@@ -26,8 +26,6 @@ const COLUMNS: [&str; 6] =
     ["reconstruction", "patch_reconstruction", "doubt", "patch_doubt", "with_frame", "with_patch"];
 /// Columns that are measured; the others follow from them.
 const MEASURED: usize = 4;
-/// What a model file has beside the weights.
-const COUNTS: &str = "reference.counts";
 /// Before the names of the discriminator's weights.
 const DISCRIMINATOR: &str = "discriminator";
 /// Largest side of a model file.
@@ -131,8 +129,8 @@ impl GanModel {
         let config: GanConfig = parse(file, "config")?;
         config.check()?;
         let format = input_format(file, 8..=MOST)?;
-        let counts = file.values(COUNTS)?.to_vec();
-        if format.colour != Colour::Grey || counts.len() != format.width * format.height {
+        let counts = counts_in(file, format)?;
+        if format.colour != Colour::Grey {
             return Err(SystemError::Model { reason: "its arrays do not fit its input".to_owned() });
         }
         let (device, rng) = (burn::tensor::Device::default(), || ChaCha8Rng::seed_from_u64(0));
@@ -144,10 +142,7 @@ impl GanModel {
             autoencoder.init(&device, &mut rng())?.load_state_dict(weights).map_err(NnError::from)?;
         let discriminator = config.discriminator(format);
         let mut weights = network_weights(file, discriminator.value_count()?, is_doubting)?;
-        weights.iter_mut().for_each(|tensor| {
-            let own = tensor.name.trim_start_matches(DISCRIMINATOR).trim_start_matches('.').to_owned();
-            tensor.name = own;
-        });
+        let weights = take_part(&mut weights, DISCRIMINATOR);
         let discriminator =
             discriminator.init(&device, &mut rng())?.load_state_dict(weights).map_err(NnError::from)?;
         let mut model = Self::new(config, format, (&autoencoder, &discriminator), counts)?;
@@ -235,10 +230,7 @@ impl Model for GanModel {
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
         self.weights.iter().cloned().for_each(|tensor| file.insert(tensor));
-        let InputFormat { width, height, .. } = self.format;
-        let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.judges.counts.clone());
-        file.insert(NamedTensor { name, shape, values });
-        file.metadata.insert("input".to_owned(), format!("[1,{height},{width}]"));
+        put_format(&mut file, self.format, &self.judges.counts);
         file
     }
 

@@ -2,15 +2,15 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use vadis_nn::NnError;
 use vadis_nn::loss::{mse, weighted_mse};
 use vadis_nn::networks::{Cae, PatchDiscriminator};
-use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
-use vadis_nn::segment::{StateDict, VolumeSegment, by_part, under};
+use vadis_nn::optim::{Adam, OptimiserState};
+use vadis_nn::segment::{StateDict, by_part, under};
 use vadis_nn::weights::WeightFile;
-use vadis_nn::{NnError, tensor_values};
 
 use super::score::{GanModel, Judges};
 use super::{GanConfig, KEY};
@@ -20,6 +20,7 @@ use crate::examples::{Examples, PlainClips};
 use crate::frames::{calibration_runs, counts_of, observe_runs, to_unit};
 use crate::motion_mae::augment::View;
 use crate::session::identity;
+use crate::training_step::{common_rng, dropped, step_rng, term_value, update};
 use crate::{FrameStore, InputFormat, Session, SystemError};
 
 /// Least frames of footage.
@@ -34,8 +35,6 @@ const MOMENTS: [[&str; 2]; 3] = [
 const PARTS: [&str; 2] = ["autoencoder", "discriminator"];
 /// Held-out frames of an early look.
 const LOOK_FRAMES: usize = 16;
-/// Random streams of a step: a batch has at most 256 frames, each one of its own.
-const STREAMS: u64 = 1024;
 /// What the networks see where a pixel does not count, as [`to_unit`] makes it.
 const NEUTRAL: f32 = 0.5;
 
@@ -117,13 +116,6 @@ impl Learner {
         Ok(Self { config, format, counts, autoencoder, discriminator, moments, steps, seed, device })
     }
 
-    /// What is random in a step, `part` by `part`.
-    fn rng(&self, part: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream((self.steps + 1) * STREAMS + part);
-        rng
-    }
-
     /// The frames, turned about.
     fn batch(&self, frames: &[f32]) -> Batch {
         let InputFormat { width, height, .. } = self.format;
@@ -131,7 +123,7 @@ impl Learner {
             if !self.config.augment {
                 return [frame.to_vec(), self.counts.clone()];
             }
-            let view = View::random(width, height, &mut self.rng(i as u64));
+            let view = View::random(width, height, &mut step_rng(self.seed, self.steps, i as u64));
             let counts = view.of(&self.counts).into_iter().map(f32::floor).collect();
             [view.of(frame), counts]
         };
@@ -148,24 +140,10 @@ impl Learner {
     /// The frames as the autoencoder rebuilds them, with some latents dropped; what does not count is as in the frames.
     fn rebuilt(&self, batch: &Batch) -> Tensor<4> {
         let latent = self.autoencoder.encode(batch.frames.clone());
-        let rebuilt = self.autoencoder.decode(self.dropped(latent));
+        let rebuilt =
+            self.autoencoder.decode(dropped(latent, self.config.dropout, common_rng(self.seed, self.steps)));
         let ignored = batch.counts.clone().neg().add_scalar(1.0).mul_scalar(NEUTRAL);
         rebuilt * batch.counts.clone() + ignored
-    }
-
-    /// Drops latents, and scales up the rest.
-    fn dropped(&self, latent: Tensor<4>) -> Tensor<4> {
-        if self.config.dropout == 0.0 {
-            return latent;
-        }
-        let mut rng = self.rng(STREAMS - 1);
-        let kept = (1.0 / (1.0 - self.config.dropout)) as f32;
-        let shape = latent.dims();
-        let values: Vec<f32> = (0..shape.iter().product::<usize>())
-            .map(|_| if rng.random_bool(self.config.dropout) { 0.0 } else { kept })
-            .collect();
-        let device = latent.device();
-        latent * Tensor::from_data(TensorData::new(values, shape), &device)
     }
 
     /// L_D, through which nothing reaches the autoencoder: the mean over both halves of one batch.
@@ -186,29 +164,10 @@ impl Learner {
         let wanted = Tensor::ones(real.dims(), &real.device());
         let adversarial = mse(real, wanted)?.mul_scalar(0.5);
         let pixels = batch.counts.dims().iter().product::<usize>() as f32;
-        let counted = value(&batch.counts.clone().sum())? as f32;
+        let counted = term_value(&batch.counts.clone().sum())? as f32;
         let weights = batch.counts.clone().mul_scalar(pixels / counted.max(1.0));
         Ok([weighted_mse(rebuilt, batch.frames.clone(), weights)?, adversarial])
     }
-}
-
-fn value(term: &Tensor<1>) -> Result<f64, NnError> {
-    Ok(f64::from(tensor_values(term.clone().detach())?[0]))
-}
-
-/// One update of each segment by its gradient of `loss`.
-fn update<const N: usize>(
-    loss: &Tensor<1>,
-    segments: [&mut VolumeSegment; N],
-    moments: &mut [OptimiserState],
-    rate: f64,
-) -> Result<(), SystemError> {
-    let gradients = loss.backward();
-    for (segment, moments) in segments.into_iter().zip(moments) {
-        let gradient = gradient_of(&segment.weight, &gradients)?;
-        Optimiser::default().step(moments, &mut segment.weight, &gradient, Step::of(rate))?;
-    }
-    Ok(())
 }
 
 impl ClipLearner for Learner {
@@ -220,15 +179,15 @@ impl ClipLearner for Learner {
         let batch = self.batch(&examples.input);
         let rebuilt = self.rebuilt(&batch);
         let doubting = self.discriminator_loss(&batch, &rebuilt)?;
-        let discriminator = value(&doubting)?;
+        let discriminator = term_value(&doubting)?;
         if discriminator.is_finite() {
             let rate = rate * self.config.discriminator_rate;
             update(&doubting, [&mut self.discriminator.network], &mut self.moments[2..], rate)?;
         }
         let [reconstruction, adversarial] = self.autoencoder_losses(&batch, rebuilt)?;
-        let terms = [value(&reconstruction)?, value(&adversarial)?, discriminator];
+        let terms = [term_value(&reconstruction)?, term_value(&adversarial)?, discriminator];
         let loss = reconstruction + adversarial.mul_scalar(self.config.adversarial);
-        let total = value(&loss)?;
+        let total = term_value(&loss)?;
         if total.is_finite() {
             let Cae { encoder, decoder } = &mut self.autoencoder;
             update(&loss, [encoder, decoder], &mut self.moments[..2], rate)?;
@@ -283,6 +242,9 @@ impl ClipLearner for Learner {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
+    use vadis_nn::optim::gradient_of;
+    use vadis_nn::segment::VolumeSegment;
+    use vadis_nn::tensor_values;
     use vadis_video::Colour;
 
     use super::*;
@@ -337,7 +299,7 @@ mod tests {
         let learner = learner(|_| ());
         let batch = learner.batch(&frames());
         let rebuilt = learner.rebuilt(&batch);
-        let got = value(&learner.discriminator_loss(&batch, &rebuilt).unwrap()).unwrap();
+        let got = term_value(&learner.discriminator_loss(&batch, &rebuilt).unwrap()).unwrap();
         let said = |x: Tensor<4>| tensor_values(learner.discriminator.forward(x).detach()).unwrap();
         let mean = |values: Vec<f32>, wanted: f32| {
             values.iter().map(|v| f64::from(v - wanted).powi(2)).sum::<f64>() / values.len() as f64

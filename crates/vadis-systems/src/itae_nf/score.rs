@@ -18,7 +18,7 @@ use super::maps::SHRINK;
 use super::{FlowConfig, ItaeConfig, Settings, Variant};
 use crate::clips::put_frame;
 use crate::frames::to_planes;
-use crate::model_file::{input_format, network_weights, parse};
+use crate::model_file::{COUNTS, counts_in, input_format, network_weights, parse, put_format};
 use crate::patches::{Patches, box_blur, cells};
 use crate::sliding::{ClipJudge, Judged, Sliding, SlidingScorer};
 use crate::spent::Spent;
@@ -45,7 +45,6 @@ pub(super) const STATIC_FLOW: usize = 1;
 pub(super) const DYNAMIC_FLOW: usize = 2;
 const PATCHES: usize = 3;
 /// What a model file has beside the weights.
-const COUNTS: &str = "reference.counts";
 const SCALES: &str = "int8.scales";
 /// Largest side and clip of a model file.
 const MOST: usize = 4096;
@@ -138,12 +137,7 @@ impl ItaeModel {
         };
         Settings { itae: config.clone(), flow: flow.clone() }.check()?;
         let format = input_format(file, 16..=MOST)?;
-        let counts = file.values(COUNTS)?.to_vec();
-        if counts.len() != format.width * format.height {
-            let reason =
-                format!("`{COUNTS}` has {} values, not {}", counts.len(), format.width * format.height);
-            return Err(SystemError::Model { reason });
-        }
+        let counts = counts_in(file, format)?;
         let mut rest = file.clone();
         let flows =
             flow.map(|flow| Ok::<_, SystemError>((flow.clone(), Flows::take(&flow, &mut rest, format)?)));
@@ -327,14 +321,11 @@ impl Model for ItaeModel {
         let mut file = WeightFile::default();
         let flows = self.flows().into_iter().flat_map(Flows::state);
         self.weights.iter().cloned().chain(flows).for_each(|t| file.insert(t));
-        let InputFormat { width, height, colour } = self.format;
-        let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.counts.clone());
-        file.insert(NamedTensor { name, shape, values });
+        put_format(&mut file, self.format, &self.counts);
         if let Some(scales) = &self.scales {
             let values = scales.values();
             file.insert(NamedTensor { name: SCALES.to_owned(), shape: vec![values.len() / 2, 2], values });
         }
-        file.metadata.insert("input".to_owned(), format!("[{},{height},{width}]", colour.channels()));
         file
     }
 

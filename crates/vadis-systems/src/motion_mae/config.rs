@@ -8,6 +8,7 @@ use vadis_video::Colour;
 use super::Variant;
 use crate::ae3d::PatchConfig;
 use crate::mle::Size;
+use crate::preset::all_hold;
 use crate::{InputFormat, Preset, SystemError};
 
 /// Three times the picture is halved.
@@ -264,7 +265,7 @@ impl MotionMaeConfig {
             Size::Auto { .. } => true,
         };
         let weight = |weight: f32| weight.is_finite() && weight >= 0.0;
-        let ranges = [
+        all_hold([
             ("size", "both sides must be multiples of 8", fits),
             ("width", "must be above 0, at most 4", width > 0.0 && width <= 4.0),
             ("epochs", "must be at least 1", self.epochs > 0),
@@ -294,13 +295,7 @@ impl MotionMaeConfig {
                 "max_frames must be at least 32, calibration_frames 3",
                 self.max_frames >= 32 && self.calibration_frames >= 3,
             ),
-        ];
-        match ranges.into_iter().find(|(_, _, holds)| !holds) {
-            Some((key, reason, _)) => {
-                Err(SystemError::Setting { key: key.to_owned(), reason: reason.to_owned() })
-            }
-            None => Ok(()),
-        }
+        ])
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the network learns from one clip: a frame turned about, and partly hidden.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -10,9 +9,7 @@ use super::augment::View;
 use super::mask::{Blocks, motion_gradient, motion_weights};
 use crate::InputFormat;
 use crate::examples::Examples;
-
-/// Random streams of a step: a batch has at most 256 clips, each one of its own.
-const STREAMS: u64 = 1024;
+use crate::training_step::{common_rng, step_rng};
 
 /// Makes lessons of clips.
 #[derive(Debug, Clone)]
@@ -67,14 +64,12 @@ impl Lesson {
 impl Lessons {
     /// What is random in step `step`, `part` by `part`.
     pub(super) fn rng(&self, step: u64, part: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream((step + 1) * STREAMS + part);
-        rng
+        step_rng(self.seed, step, part)
     }
 
     /// What is random in a step beside its clips.
     pub(super) fn common_rng(&self, step: u64) -> ChaCha8Rng {
-        self.rng(step, STREAMS - 1)
+        common_rng(self.seed, step)
     }
 
     /// The lesson of step `step`.

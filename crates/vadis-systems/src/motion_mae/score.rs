@@ -17,7 +17,7 @@ use super::mask::{Blocks, motion_gradient, motion_weights};
 use super::student::STUDENT;
 use super::{MotionMaeConfig, Passes, ScoreKind, Variant};
 use crate::frames::{grey_bytes, to_unit};
-use crate::model_file::{input_format, network_weights, parse};
+use crate::model_file::{COUNTS, counts_in, input_format, network_weights, parse, put_format};
 use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
 use crate::stream::{FrameJudge, StreamScorer, Told};
@@ -33,8 +33,6 @@ const OF_STUDENT: [&str; 2] = ["difference", "patch_difference"];
 const OF_MAP: [&str; 2] = ["map", "patch_map"];
 /// The scores that can be made of them.
 const SCORES: [&str; 3] = ["with_frame", "with_patch", "with_gradient"];
-/// What a model file has beside the weights.
-const COUNTS: &str = "reference.counts";
 /// Largest side of a model file.
 const MOST: usize = 4096;
 
@@ -242,8 +240,8 @@ impl MotionMaeModel {
         let config: MotionMaeConfig = parse(file, "config")?;
         config.check()?;
         let format = input_format(file, 8..=MOST)?;
-        let counts = file.values(COUNTS)?.to_vec();
-        if format.colour != Colour::Grey || counts.len() != format.width * format.height {
+        let counts = counts_in(file, format)?;
+        if format.colour != Colour::Grey {
             return Err(SystemError::Model { reason: "its arrays do not fit its input".to_owned() });
         }
         let (network, device) = (config.network(format), burn::tensor::Device::default());
@@ -404,10 +402,7 @@ impl Model for MotionMaeModel {
     fn to_file(&self) -> WeightFile {
         let mut file = WeightFile::default();
         self.weights.iter().cloned().for_each(|tensor| file.insert(tensor));
-        let InputFormat { width, height, .. } = self.format;
-        let (name, shape, values) = (COUNTS.to_owned(), vec![height, width], self.predictor.counts.clone());
-        file.insert(NamedTensor { name, shape, values });
-        file.metadata.insert("input".to_owned(), format!("[1,{height},{width}]"));
+        put_format(&mut file, self.format, &self.predictor.counts);
         file
     }
 

@@ -5,18 +5,19 @@ use burn::module::Module;
 use burn::tensor::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use vadis_nn::NnError;
 use vadis_nn::loss::weighted_mse;
 use vadis_nn::networks::{Cae, CaeHead};
-use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
+use vadis_nn::optim::{Adam, OptimiserState};
 use vadis_nn::segment::StateDict;
 use vadis_nn::weights::WeightFile;
-use vadis_nn::{NnError, tensor_values};
 
 use super::Variant;
 use super::lesson::{Lesson, Lessons};
 use super::score::Predictor;
 use crate::clip_training::{ClipLearner, Terms, put_moments, take_moments};
 use crate::examples::Examples;
+use crate::training_step::{term_value, update};
 use crate::{Session, SystemError};
 
 /// The optimiser's state in a checkpoint.
@@ -69,11 +70,9 @@ impl ClipLearner for StudentLearner {
         let target = self.teacher.decode(latent.clone()).narrow(1, 0, 1).autodiff();
         let wanted = self.lessons.tensor(wanted, 1, &self.device.clone().autodiff());
         let loss = weighted_mse(self.student.decode(latent.autodiff()), target, wanted)?;
-        let total = f64::from(tensor_values(loss.clone().detach())?[0]);
+        let total = term_value(&loss)?;
         if total.is_finite() {
-            let weight = &mut self.student.decoder.weight;
-            let gradient = gradient_of(weight, &loss.backward())?;
-            Optimiser::default().step(&mut self.moments, weight, &gradient, Step::of(rate))?;
+            update(&loss, [&mut self.student.decoder], std::slice::from_mut(&mut self.moments), rate)?;
         }
         self.steps += 1;
         Ok(vec![("loss".to_owned(), total)])

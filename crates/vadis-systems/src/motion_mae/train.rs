@@ -1,15 +1,15 @@
 //! Training: the weighted squared error of the pixels that were hidden; Adam; early stopping.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
-use rand::{Rng, SeedableRng};
+use burn::tensor::{Device, Tensor};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use vadis_nn::NnError;
 use vadis_nn::loss::weighted_mse;
 use vadis_nn::networks::{Cae, CaeHead};
-use vadis_nn::optim::{Adam, Optimiser, OptimiserState, Step, gradient_of};
+use vadis_nn::optim::{Adam, OptimiserState};
 use vadis_nn::segment::StateDict;
 use vadis_nn::weights::WeightFile;
-use vadis_nn::{NnError, tensor_values};
 
 use super::lesson::{Lesson, Lessons};
 use super::score::{MotionMaeModel, Predictor};
@@ -23,6 +23,7 @@ use crate::examples::{Examples, PlainClips};
 use crate::frames::{calibration_runs, counts_of, observe_runs, to_unit};
 use crate::pasted::Pasted;
 use crate::session::identity;
+use crate::training_step::{dropped, term_value, update};
 use crate::{FrameStore, Session, SystemError};
 
 /// Least frames of footage.
@@ -162,27 +163,12 @@ impl Learner {
         Ok(Self { variant, lessons, network, moments, best: None, steps: 0, device })
     }
 
-    /// Drops latents, and scales up the rest.
-    fn dropped(&self, latent: Tensor<4>, device: &Device) -> Tensor<4> {
-        let dropout = self.lessons.config.dropout;
-        if dropout == 0.0 {
-            return latent;
-        }
-        let mut rng = self.lessons.common_rng(self.steps);
-        let kept = (1.0 / (1.0 - dropout)) as f32;
-        let shape = latent.dims();
-        let values: Vec<f32> = (0..shape.iter().product::<usize>())
-            .map(|_| if rng.random_bool(dropout) { 0.0 } else { kept })
-            .collect();
-        latent * Tensor::from_data(TensorData::new(values, shape), device)
-    }
-
     /// The terms of the loss: reconstruction, motion and, where there is one, the anomaly map.
     fn terms(&self, lesson: Lesson, device: &Device) -> Result<Vec<Tensor<1>>, SystemError> {
         let Lesson { input, target, wanted, moving, map, counts } = lesson;
-        let channels = self.lessons.config.shown().len();
+        let (channels, dropout) = (self.lessons.config.shown().len(), self.lessons.config.dropout);
         let latent = self.network.encode(self.lessons.tensor(input, channels, device));
-        let given = self.network.decode(self.dropped(latent, device));
+        let given = self.network.decode(dropped(latent, dropout, self.lessons.common_rng(self.steps)));
         let [target, wanted, moving] = [target, wanted, moving].map(|v| self.lessons.tensor(v, 1, device));
         let rebuilt = given.clone().narrow(1, 0, 1);
         let mut terms = vec![
@@ -206,20 +192,15 @@ impl ClipLearner for Learner {
         let device = self.device.clone().autodiff();
         let lesson = self.lessons.batch(&examples, self.steps);
         let terms = self.terms(lesson, &device)?;
-        let value = |term: &Tensor<1>| Ok::<_, NnError>(f64::from(tensor_values(term.clone().detach())?[0]));
-        let values = terms.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+        let values = terms.iter().map(term_value).collect::<Result<Vec<_>, _>>()?;
         let [alpha, beta] = self.lessons.config.loss_weights();
         let weights = [alpha, beta, self.lessons.config.map_weight];
         let weighted = terms.into_iter().zip(weights).map(|(term, weight)| term * weight);
         let Some(loss) = weighted.reduce(|sum, term| sum + term) else { return Ok(Terms::new()) };
-        let total = value(&loss)?;
+        let total = term_value(&loss)?;
         if total.is_finite() {
-            let gradients = loss.backward();
             let segments = [&mut self.network.encoder, &mut self.network.decoder];
-            for (segment, moments) in segments.into_iter().zip(&mut self.moments) {
-                let gradient = gradient_of(&segment.weight, &gradients)?;
-                Optimiser::default().step(moments, &mut segment.weight, &gradient, Step::of(rate))?;
-            }
+            update(&loss, segments, &mut self.moments, rate)?;
         }
         self.steps += 1;
         let named =

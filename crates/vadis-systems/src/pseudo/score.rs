@@ -13,13 +13,11 @@ use super::semantic::{self, Semantic};
 use super::temporal::{Flows, flow_planes};
 use crate::ae3d::config::Measure;
 use crate::ae3d::network::{Autoencoder, Frozen, Shape};
-use crate::ae3d::score::{
-    COUNTS, SIDES, clip_around, counted_mean, counts_in, negative_psnr, put_format, squared_error, to_bytes,
-};
+use crate::ae3d::score::{SIDES, clip_around, counted_mean, negative_psnr, squared_error, to_bytes};
 use crate::centre::{CentreScorer, Verdict, Watch, Window};
 use crate::clips::put_frame;
 use crate::frames::to_planes;
-use crate::model_file::{input_format, network_weights, parse};
+use crate::model_file::{COUNTS, counts_in, input_format, network_weights, parse, put_format, take_part};
 use crate::patches::{Patches, box_blur, cells};
 use crate::store::check_format;
 use crate::{Explanation, InputFormat, Model, Scorer, Statistics, SystemError};
@@ -132,17 +130,6 @@ impl PseudoModel {
     fn patches(&self) -> Patches {
         Patches::new(self.format.height, self.format.width, self.config.ae3d.patch, &self.counts)
     }
-}
-
-/// Takes the tensors of a part out of those of all, without its name.
-pub(super) fn take_part(weights: &mut Vec<NamedTensor>, part: &str) -> Vec<NamedTensor> {
-    let is_its = |tensor: &mut NamedTensor| {
-        let rest = tensor.name.strip_prefix(part).and_then(|rest| rest.strip_prefix('.'));
-        let Some(rest) = rest.map(str::to_owned) else { return false };
-        tensor.name = rest;
-        true
-    };
-    weights.extract_if(.., is_its).collect()
 }
 
 /// The windows of one video.
@@ -320,24 +307,5 @@ impl Model for PseudoModel {
         }
         let data = to_bytes(&pictures[0], self.format);
         Ok(Explanation { reconstruction: Some(Frame { data, ..asked.clone() }), latent, unlikely: None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_taken_by_its_whole_name() {
-        let tensor = |name: &str| NamedTensor { name: name.to_owned(), shape: vec![0], values: Vec::new() };
-        let mut all = vec![
-            tensor("motion.a"),
-            tensor("motions.b"),
-            tensor("appearance.motion.c"),
-            tensor("motion.d.e"),
-        ];
-        let names = |tensors: &[NamedTensor]| tensors.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&take_part(&mut all, "motion")), ["a", "d.e"]);
-        assert_eq!(names(&all), ["motions.b", "appearance.motion.c"]);
     }
 }

@@ -7,7 +7,7 @@ use vadis_nn::weights::WeightFile;
 
 use super::PseudoConfig;
 use super::mask::Masks;
-use super::score::{PARTS, PseudoModel, take_part};
+use super::score::{PARTS, PseudoModel};
 use super::semantic::Semantic;
 use super::sheet;
 use super::spatial::{Spatial, inpainting};
@@ -18,6 +18,7 @@ use crate::clip_training::{ClipLearner, Course, Terms, goes_on_with, train_on_cl
 use crate::clips::{Parts, clip_starts};
 use crate::examples::Examples;
 use crate::frames::{calibration_runs, counts_of, observe_runs};
+use crate::model_file::take_part;
 use crate::session::identity;
 use crate::{FrameStore, Session, SystemError};
 

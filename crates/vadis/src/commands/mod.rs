@@ -142,7 +142,7 @@ pub(crate) fn decision_options(args: &DecisionArgs) -> Result<DecisionOptions, F
         normalisation: parse("--normalisation", &args.normalisation)?,
         smoothing: parse("--smoothing", &args.smoothing)?,
         rule: parse("--threshold", &args.threshold)?,
-        calibrated_on: None,
+        calibration: None,
         minimum_s: seconds("--min-event", args.min_event)?,
         merge_s: seconds("--merge", args.merge)?,
     })

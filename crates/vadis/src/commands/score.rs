@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use vadis::eval::run::{CombinationInfo, MemberInfo, RunInfo};
 use vadis::stages::{Opened, Surroundings, calibrate, open_sources};
 use vadis::systems::combination::{Combination, Standard, Weights, numbered};
-use vadis::systems::{InputFormat, Model, ModelInfo, Native};
-use vadis::video::{Colour, FrameFormat, SourceKind, VideoInfo, grab_frames};
+use vadis::systems::{Model, ModelInfo, Native};
+use vadis::video::{Colour, SourceKind, VideoInfo, grab_frames};
 use vadis::{Failure, machine};
 
 use super::report::check_run;
@@ -28,9 +28,8 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     if let Some(run) = &args.calibrated_on {
         let model = loaded.judge.model();
         check_calibration(run, model, &loaded.infos[0], args)?;
-        decision.calibrated_on = Some(run.clone());
         // What that run cannot promise is told before hours of scoring.
-        calibrate(run, model.statistics(), &decision)?;
+        decision.calibration = Some(calibrate(run, model.statistics(), &decision)?);
     }
     let surroundings = output.surroundings(&args.source)?;
     let (sources, mut notes) = open_sources(&args.source.sources, &surroundings)?;
@@ -52,7 +51,7 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
         notes.extend(from_elsewhere(model, info, &sources, &surroundings));
     }
     let seconds = vec![("train".to_owned(), loaded.infos.iter().map(|info| info.train_s).sum())];
-    let (preset, seed) = (loaded.preset(), loaded.infos[0].seed);
+    let (preset, seed) = (presets(&loaded.infos), loaded.infos[0].seed);
     let combination = loaded.judge.described(&args.models);
     let header = Header { command: "score", preset, seed, started, notes, seconds, combination };
     let options = FinishOptions { decision, overlay: args.overlay, replay: None };
@@ -103,13 +102,13 @@ impl Loaded {
         };
         Ok(Self { judge, infos })
     }
+}
 
-    /// The preset, or those of the members where they differ.
-    fn preset(&self) -> String {
-        let mut presets: Vec<&str> = self.infos.iter().map(|info| info.preset.as_str()).collect();
-        presets.dedup();
-        presets.join("+")
-    }
+/// The preset, or those of the members where they differ.
+pub(super) fn presets(infos: &[ModelInfo]) -> String {
+    let mut presets: Vec<&str> = infos.iter().map(|info| info.preset.as_str()).collect();
+    presets.dedup();
+    presets.join("+")
 }
 
 impl Judge {
@@ -196,8 +195,8 @@ fn from_elsewhere(
     surroundings: &Surroundings<'_>,
 ) -> Vec<String> {
     let Some(learnt) = info.native else { return Vec::new() };
-    let InputFormat { width, height, colour } = model.input();
-    let format = FrameFormat { size: Some((width, height)), colour };
+    let format = model.reads();
+    let colour = format.colour;
     let told = sources.iter().filter_map(|opened| {
         let VideoInfo { width, height, .. } = opened.info;
         let native = match opened.source.kind {

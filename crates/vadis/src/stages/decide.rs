@@ -20,12 +20,21 @@ pub struct DecisionOptions {
     pub smoothing: SmoothingSpec,
     /// The threshold's rule.
     pub rule: Rule,
-    /// The run whose scores set the threshold; the judged footage itself where there is none.
-    pub calibrated_on: Option<PathBuf>,
+    /// The threshold by an earlier run; it is set on the judged footage itself where there is none.
+    pub calibration: Option<Calibration>,
     /// Shorter events are dropped, in seconds.
     pub minimum_s: f64,
     /// Gaps up to this are closed, in seconds.
     pub merge_s: f64,
+}
+
+/// A threshold, and the run whose scores set it.
+#[derive(Debug, Clone)]
+pub struct Calibration {
+    /// The run's directory.
+    pub run: PathBuf,
+    /// What its scores set.
+    pub threshold: Threshold,
 }
 
 impl DecisionOptions {
@@ -66,9 +75,9 @@ pub fn decide(
     let normalisation = options.normalisation_for(statistics)?;
     let signals = signals(&table, &normalisation, &options.smoothing)?;
     let footage = footage(&signals);
-    let threshold = match &options.calibrated_on {
+    let threshold = match &options.calibration {
         None => options.rule.fit(&footage)?,
-        Some(run) => calibrate(run, statistics, options)?,
+        Some(calibration) => calibration.threshold.clone(),
     };
     let mut config = EventConfig::new(threshold);
     (config.minimum_s, config.merge_s) = (options.minimum_s, options.merge_s);
@@ -79,7 +88,7 @@ pub fn decide(
     let mut decision = config.threshold.decision(normalisation, options.smoothing);
     decision.alarms = config.threshold.promise.map(|promise| {
         let alarms = candidates.iter().filter(|c| c.kind == EventKind::Anomaly).count();
-        let calibrated_on = options.calibrated_on.as_ref().map(|run| run.display().to_string());
+        let calibrated_on = options.calibration.as_ref().map(|c| c.run.display().to_string());
         AlarmCount { calibrated_on, ..promise.count(alarms, &footage, config.threshold.value) }
     });
     Ok(Decided { candidates, decision })
@@ -93,10 +102,10 @@ pub fn calibrate(
     run: &Path,
     statistics: &Statistics,
     options: &DecisionOptions,
-) -> Result<Threshold, Failure> {
+) -> Result<Calibration, Failure> {
     let table = ScoreTable::read(&run.join("scores.csv"))?;
     let signals = signals(&table, &options.normalisation_for(statistics)?, &options.smoothing)?;
-    Ok(options.rule.fit(&footage(&signals))?)
+    Ok(Calibration { run: run.to_owned(), threshold: options.rule.fit(&footage(&signals))? })
 }
 
 fn signals<'a>(

@@ -7,7 +7,7 @@ mod replay;
 mod score;
 mod sources;
 
-pub use decide::{Decided, DecisionOptions, FrameNotes, calibrate, decide};
+pub use decide::{Calibration, Decided, DecisionOptions, FrameNotes, calibrate, decide};
 pub use gather::{Gathered, Thinning, gather};
 pub use illustrate::illustrate;
 pub use replay::{Replay, observe};

@@ -237,8 +237,7 @@ impl Step {
 
     /// The step packed for inference.
     pub(super) fn freeze(&self, net: &Network, parameter: &[f32]) -> Result<FrozenStep, NnError> {
-        let output = &net.plan().nodes()[net.plan().output_node()].name;
-        let net = net.freeze(&parameter[self.places.net.clone()], &[], &[output])?;
+        let net = net.freeze(&parameter[self.places.net.clone()], &[], &[net.plan().output_name()])?;
         Ok(FrozenStep { mix: self.mix(parameter), net })
     }
 

@@ -10,7 +10,7 @@ use vadis::{Failure, machine};
 
 use super::super::learn::{self, Plan};
 use super::super::scan::{FinishOptions, Header, MODEL, complete};
-use super::super::score::{described, given_weights};
+use super::super::score::{described, given_weights, presets};
 use super::super::{Output, eval, open_model};
 use super::weights::{Choice, Video, best};
 use super::{Bench, Footage, decision, learn_args};
@@ -94,10 +94,7 @@ impl Joint<'_> {
         let options = FinishOptions { decision: decision()?, overlay: false, replay: Some(&replay) };
         let run = complete(&combination, &footage.test, &folder, header, &options, surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
-        let judged_by = self.bench.eval_args(&folder);
-        let case = eval::Case::of(&judged_by)?;
-        let evaluation = case.measure(&judged_by)?;
-        results.put_sanity(self.bench.sanity(&evaluation));
+        let (case, evaluation) = self.bench.judged(&folder, results)?;
         let train_s = infos.iter().map(|info| info.train_s).sum();
         let row = self.bench.row(run, evaluation, train_s, self.learnt_from(footage)?);
         let row = ResultRow { frames_per_s: frames_per_s(&folders)?, peak_mib: None, ..row };
@@ -217,13 +214,6 @@ fn videos(bench: &Bench<'_>, members: &[Member]) -> Result<Vec<Video>, Failure> 
         })
     };
     labelled.map(video).collect()
-}
-
-/// The members' presets, each once.
-fn presets(infos: &[ModelInfo]) -> String {
-    let mut presets: Vec<&str> = infos.iter().map(|info| info.preset.as_str()).collect();
-    presets.dedup();
-    presets.join("+")
 }
 
 /// Frames a second of scoring by one member after the other.

@@ -228,15 +228,21 @@ impl Bench<'_> {
         let test = &self.footage.test;
         let run = complete(learnt.model.as_ref(), test, &folder, header, &options, self.surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
-        let judged_by = self.eval_args(&folder);
-        let case = eval::Case::of(&judged_by)?;
-        let evaluation = case.measure(&judged_by)?;
-        results.put_sanity(self.sanity(&evaluation));
+        let (case, evaluation) = self.judged(&folder, results)?;
         let row = self.row(run, evaluation, learnt.info.train_s, learnt_from);
         let parts: Vec<_> = self.parts(&case)?.into_iter().map(|part| self.part_row(&row, part)).collect();
         results.put(ResultRow { lambda_sweep: ablation::sweep(self.system, &case)?, ..row.clone() });
         parts.into_iter().for_each(|part| results.put(part));
         self.put_further(&case, &row, results)
+    }
+
+    /// The run in `folder` against its labels; what needs no learning goes into the results.
+    fn judged(&self, folder: &Path, results: &mut Results) -> Result<(eval::Case, Evaluation), Failure> {
+        let judged_by = self.eval_args(folder);
+        let case = eval::Case::of(&judged_by)?;
+        let evaluation = case.measure(&judged_by)?;
+        results.put_sanity(self.sanity(&evaluation));
+        Ok((case, evaluation))
     }
 
     /// The further row of a run that is whole, where it is asked for and not there.
