@@ -26,7 +26,10 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let surroundings = output.surroundings(args)?;
     let (sources, notes) = open_sources(&args.sources, &surroundings)?;
-    let (frames, abnormal) = insert_into(&sources, folder, config, every, &surroundings)?;
+    // Every second clip stays as it is, so that the set has whole clips of both kinds.
+    let edited = |place: usize| every || sources.len() == 1 || place % 2 == 1;
+    let clips: Vec<_> = sources.iter().enumerate().map(|(place, clip)| (clip, edited(place))).collect();
+    let (frames, abnormal) = insert_into(&clips, folder, config, &surroundings)?;
     notes.iter().for_each(|note| output.note(note));
     let text = format!(
         "{frames} frames, {abnormal} abnormal\nvideos: {}\nlabels: {}",
@@ -37,12 +40,12 @@ pub(super) fn run(
     output.result(&text, &json)
 }
 
-/// Writes the sources with anomalies inserted; returns how many frames there are, and how many are abnormal.
+/// Writes clips, those with anomalies inserted of which that is said; returns how many frames there are, and how many
+/// are abnormal. A clip may be there several times, each time with other anomalies.
 pub(super) fn insert_into(
-    sources: &[Opened],
+    clips: &[(&Opened, bool)],
     folder: &Path,
     config: &InsertConfig,
-    every: bool,
     surroundings: &Surroundings<'_>,
 ) -> Result<(usize, usize), Failure> {
     let labels = folder.join("labels.csv");
@@ -54,11 +57,9 @@ pub(super) fn insert_into(
         std::fs::create_dir_all(&part).map_err(Failure::io(&part))?;
     }
     let (mut written, mut names) = (Written::default(), FileNames::default());
-    let mut stage = Stage::new("inserting", Some(sources.len() as u64), surroundings.quiet);
-    for (place, opened) in sources.iter().enumerate() {
-        // Every second clip stays as it is, so that the set has whole clips of both kinds.
-        let spared = sources.len() > 1 && place % 2 == 0 && !every;
-        let fraction = if spared { 0.0 } else { config.fraction };
+    let mut stage = Stage::new("inserting", Some(clips.len() as u64), surroundings.quiet);
+    for (place, &(opened, edited)) in clips.iter().enumerate() {
+        let fraction = if edited { config.fraction } else { 0.0 };
         let seed = config.seed.wrapping_add(place as u64);
         let config =
             InsertConfig { seed, fraction, fps: opened.info.fps.clamp(0.1, 1000.0), ..config.clone() };
@@ -69,7 +70,7 @@ pub(super) fn insert_into(
     write_kinds(&folder.join("kinds.csv"), &written.kinds)?;
     // The labels last: where they are, the set is whole.
     write_labels(&labels, &written.labels)?;
-    stage.finish(&format!("{} clips", sources.len()));
+    stage.finish(&format!("{} clips", clips.len()));
     let frames = written.labels.values().map(Vec::len).sum();
     Ok((frames, written.labels.values().flatten().map(|&l| usize::from(l)).sum()))
 }

@@ -8,7 +8,7 @@ use vadis::data::{Clip, Dataset, OpenOptions, Split, layouts};
 use vadis::progress::Stage;
 use vadis::stages::{Opened, Surroundings, open_sources, probe_sources};
 use vadis::video::Source;
-use vadis::video::synth::{InsertConfig, SceneConfig, normal, write_scene};
+use vadis::video::synth::{InsertConfig, Kind, SceneConfig, normal, write_scene};
 
 use super::super::insert::insert_into;
 use super::super::usage;
@@ -21,6 +21,10 @@ const SYNTH: &str = "synth";
 const WHOLE_FOOTAGE: [&str; 2] = ["upcam", SYNTH];
 /// One training clip in so many is held out for validation.
 const HELD_OUT: usize = 4;
+/// A held-out clip is judged once as it is and this often with anomalies, each time with others …
+const MOST_EDITS: u64 = 6;
+/// … but not oftener than gives a set of so many frames.
+const VALIDATION_FRAMES: u64 = 4000;
 /// Training scenes of a `synth`: several, so that some can be held out.
 const TRAINING_SCENES: u64 = 8;
 /// Their seeds are far from that of the test scene.
@@ -188,7 +192,7 @@ fn clips(
     probe_sources(sources, surroundings)
 }
 
-/// A quarter of the training clips, anomalies inserted into every second one.
+/// A quarter of the training clips, each once as it is and several times with anomalies inserted.
 fn validation(
     name: &str,
     clips: Vec<Opened>,
@@ -213,8 +217,11 @@ fn validation(
     }
     let labels = folder.join("labels.csv");
     if !labels.exists() {
-        // With a single held-out clip that one has the anomalies.
-        insert_into(&held_out, &folder, &InsertConfig::default(), held_out.len() == 1, surroundings)?;
+        let copies = 0..=edits(&held_out);
+        let clips: Vec<_> =
+            held_out.iter().flat_map(|clip| copies.clone().map(move |copy| (clip, copy > 0))).collect();
+        let config = InsertConfig { kinds: validation_kinds(), ..InsertConfig::default() };
+        insert_into(&clips, &folder, &config, surroundings)?;
     }
     let videos = folder.join("videos").to_string_lossy().into_owned();
     let (test, more) = open_sources(&[videos], surroundings)?;
@@ -222,6 +229,17 @@ fn validation(
     let truth = Truth { labels: Some(labels), kinds, layout: None };
     let notes = notes.into_iter().chain(more).collect();
     Ok(Footage { taught_by: name.clone(), name, train, test, pooled: true, truth, notes })
+}
+
+/// Where people go both ways, nobody goes the wrong one: that would be a label without an anomaly.
+fn validation_kinds() -> Vec<Kind> {
+    Kind::ALL.into_iter().filter(|&kind| kind != Kind::WrongDirection).collect()
+}
+
+/// How often each clip is judged with anomalies in it.
+fn edits(clips: &[Opened]) -> u64 {
+    let frames: u64 = clips.iter().map(|clip| clip.info.frames.unwrap_or(VALIDATION_FRAMES)).sum();
+    (VALIDATION_FRAMES / frames.max(1)).saturating_sub(1).clamp(1, MOST_EDITS)
 }
 
 /// A street: `train/` with normal scenes, `test/scene.mp4`, `labels.csv` and `kinds.csv`, which is the layout `folder`.
