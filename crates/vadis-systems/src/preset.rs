@@ -134,6 +134,20 @@ pub(crate) fn probability(key: &str, value: f64) -> Result<(), SystemError> {
     }
 }
 
+/// Each setting, put over `base`, is refused by `check`, and the error names its key: `(setting, key)`.
+#[cfg(test)]
+pub(crate) fn assert_are_named<C: Serialize + DeserializeOwned>(
+    base: &C,
+    check: impl Fn(&C) -> Result<(), SystemError>,
+    wrong: &[(&str, &str)],
+) {
+    for (text, key) in wrong {
+        let changed = resolve_config(base, &[text.parse().unwrap()]).unwrap();
+        let told = check(&changed);
+        assert!(matches!(&told, Err(SystemError::Setting { key: k, .. }) if k == key), "{text}: {told:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

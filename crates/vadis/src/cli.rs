@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use vadis::video::synth::Kind;
 
 /// vadis finds what does not belong in video.
 #[derive(Debug, Parser)]
@@ -335,6 +336,9 @@ pub(crate) struct BenchArgs {
     /// Measure on anomalies inserted into a quarter of the training clips, held out; test clips are not looked at
     #[arg(long)]
     pub(crate) validate: bool,
+    /// What is inserted there, by comma; all but wrong_direction by default, as many places are walked both ways
+    #[arg(long, value_name = "KIND[,KIND..]", value_delimiter = ',', value_parser = parse_kind)]
+    pub(crate) kinds: Vec<Kind>,
     /// Settings were chosen by the test labels: every figure says so
     #[arg(long, conflicts_with = "validate")]
     pub(crate) tuned_on_test: bool,
@@ -428,6 +432,10 @@ Examples:
         /// Frames that an anomaly lasts at most; long ones show whether training learns them as normal
         #[arg(long, value_name = "FRAMES", default_value_t = 70)]
         longest: usize,
+        /// What is inserted, by comma: vehicle, runner, wrong_direction, loitering, fallen_person, left_object,
+        /// light_out; all by default
+        #[arg(long, value_name = "KIND[,KIND..]", value_delimiter = ',', value_parser = parse_kind)]
+        kinds: Vec<Kind>,
         /// Insert into every clip; by default every second one stays normal where there are several
         #[arg(long)]
         every: bool,
@@ -480,4 +488,9 @@ pub(crate) struct InfoArgs {
     /// Model file
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
+}
+
+fn parse_kind(name: &str) -> Result<Kind, String> {
+    let known = || Kind::ALL.map(Kind::name).join(", ");
+    Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("there are: {}", known()))
 }

@@ -206,7 +206,7 @@ impl Section<'_> {
                 (format!("Published: {}", p.source), row.system.clone() + &eer)
             })
         })));
-        if self.dataset.ends_with("-validation") {
+        if self.dataset.contains("-validation") {
             notes.push(
                 "Anomalies inserted into held-out training footage; no test label was looked at.".to_owned(),
             );

@@ -170,6 +170,7 @@ impl GanConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset::assert_are_named;
 
     #[test]
     fn presets_are_in_range_and_fit_the_networks() {
@@ -191,19 +192,14 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         let tiny = GanConfig::preset(Preset::Tiny);
-        for (text, key) in [
+        let wrong = [
             ("size=\"30x24\"", "size"),
             ("adversarial=-1.0", "adversarial"),
             ("discriminator_rate=0.0", "discriminator_rate"),
             ("doubt=-0.5", "doubt"),
             ("dropout=1.0", "dropout"),
             ("holdout=1.0", "holdout"),
-        ] {
-            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
-            assert!(
-                matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),
-                "{text}"
-            );
-        }
+        ];
+        assert_are_named(&tiny, GanConfig::check, &wrong);
     }
 }

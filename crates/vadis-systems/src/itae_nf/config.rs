@@ -193,6 +193,7 @@ impl ItaeConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset::assert_are_named;
 
     #[test]
     fn presets_are_in_range_and_fit_the_network() {
@@ -211,19 +212,14 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         let tiny = ItaeConfig::preset(Preset::Tiny);
-        for (text, key) in [
+        let wrong = [
             ("size=\"30x24\"", "size"),
             ("clip=6", "clip"),
             ("score_stride=9", "score_stride"),
             ("width=0.0", "width"),
             ("ms_ssim=-1.0", "ms_ssim"),
             ("holdout=1.0", "holdout"),
-        ] {
-            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
-            assert!(
-                matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),
-                "{text}"
-            );
-        }
+        ];
+        assert_are_named(&tiny, ItaeConfig::check, &wrong);
     }
 }

@@ -156,6 +156,7 @@ impl NfFramesConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset::assert_are_named;
 
     #[test]
     fn presets_are_in_range() {
@@ -165,17 +166,14 @@ mod tests {
     #[test]
     fn wrong_settings_are_named() {
         let tiny = NfFramesConfig::preset(Preset::Tiny);
-        for (text, key) in [
+        let wrong = [
             ("size=\"30x24\"", "size"),
             ("levels=5", "levels"),
             ("hidden=0", "hidden"),
             ("rate=0.0", "rate"),
             ("patch=1", "patch"),
             ("holdout=1.0", "holdout"),
-        ] {
-            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
-            let told = changed.check();
-            assert!(matches!(told, Err(SystemError::Setting { key: k, .. }) if k == key), "{text}");
-        }
+        ];
+        assert_are_named(&tiny, NfFramesConfig::check, &wrong);
     }
 }

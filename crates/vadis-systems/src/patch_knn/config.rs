@@ -63,6 +63,7 @@ impl PatchKnnConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset::assert_are_named;
 
     #[test]
     fn presets_are_in_range_and_wrong_settings_are_named() {
@@ -70,18 +71,13 @@ mod tests {
             PatchKnnConfig::preset(preset).check().unwrap();
         }
         let tiny = PatchKnnConfig::preset(Preset::Tiny);
-        for (text, key) in [
+        let wrong = [
             ("stride=0", "stride"),
             ("pairs=0", "pairs"),
             ("memory=3", "memory"),
             ("neighbours=17", "neighbours"),
             ("warps=0", "warps"),
-        ] {
-            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
-            assert!(
-                matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),
-                "{text}"
-            );
-        }
+        ];
+        assert_are_named(&tiny, PatchKnnConfig::check, &wrong);
     }
 }

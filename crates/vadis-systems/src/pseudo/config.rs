@@ -146,6 +146,7 @@ impl PseudoConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset::assert_are_named;
 
     #[test]
     fn presets_are_in_range_and_wrong_settings_are_named() {
@@ -153,7 +154,7 @@ mod tests {
             PseudoConfig::preset(preset).check().unwrap();
         }
         let tiny = PseudoConfig::preset(Preset::Tiny);
-        for (text, key) in [
+        let wrong = [
             ("spatial=1.5", "spatial"),
             ("inpaint=magic", "inpaint"),
             ("mixup=0.0", "mixup"),
@@ -161,12 +162,7 @@ mod tests {
             ("motion_weight=-1.0", "motion_weight"),
             ("inpaint=\"diffusion:\"", "inpaint"),
             ("clip=3", "clip"),
-        ] {
-            let changed = crate::resolve_config(&tiny, &[text.parse().unwrap()]).unwrap();
-            assert!(
-                matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),
-                "{text}"
-            );
-        }
+        ];
+        assert_are_named(&tiny, PseudoConfig::check, &wrong);
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use vadis::Failure;
 use vadis::data::{CheckOptions, CheckReport, ClipSource, Dataset, OpenOptions, layouts};
 use vadis::progress::Stage;
-use vadis::video::synth::{InsertConfig, SceneConfig, normal, write_scene};
+use vadis::video::synth::{InsertConfig, Kind, SceneConfig, normal, write_scene};
 use vadis::video::{Colour, FrameFormat, FrameReader, ReadOptions, Source, probe};
 
 use super::{Output, insert, subsample, usage};
@@ -26,9 +26,10 @@ pub(super) fn run(command: &DataCommand, output: &Output<'_>) -> Result<(), Fail
         DataCommand::Synth { output: folder, minutes, seed, normal } => {
             synth(folder, *minutes, *seed, *normal, output)
         }
-        DataCommand::Insert { source, output: folder, fraction, shortest, longest, every, seed } => {
+        DataCommand::Insert { source, output: folder, fraction, shortest, longest, kinds, every, seed } => {
             let (fraction, shortest, longest, seed) = (*fraction, *shortest, *longest, *seed);
-            let config = InsertConfig { seed, fraction, shortest, longest, ..InsertConfig::default() };
+            let kinds = if kinds.is_empty() { Kind::ALL.to_vec() } else { kinds.clone() };
+            let config = InsertConfig { seed, kinds, fraction, shortest, longest, ..InsertConfig::default() };
             insert::run(source, folder, &config, *every, output)
         }
         DataCommand::Subsample { source, labels, dataset, root, output: folder, contamination, seed } => {

@@ -366,6 +366,12 @@ fn inserted_anomalies_come_with_labels_that_fit() {
     assert_eq!(read_labels(&here.join("v/labels.csv")).expect("labels").of("a", 60).expect("all").len(), 60);
     assert!(here.join("v/videos/a.mp4").is_file() && here.join("v/masks/a.mkv").is_file());
     vadis(here, ["data", "insert", "a.mkv", "-o", "v"]).failed(1, &["v/labels.csv: is there already"]);
+    let kinds = ["data", "insert", "a.mkv", "-o", "k", "--every", "--kinds"];
+    vadis(here, kinds.iter().chain(&["fallen_person,light_out"])).done();
+    let table = std::fs::read_to_string(here.join("k/kinds.csv")).expect("kinds.csv");
+    let inserted = |row: &str| row.ends_with("fallen_person") || row.ends_with("light_out");
+    assert!(table.lines().skip(1).all(inserted) && table.lines().count() > 1, "{table}");
+    vadis(here, kinds.iter().chain(&["ghost"])).failed(2, &["there are: vehicle, runner"]);
 }
 
 /// A folder of videos with a labels file is a data set of its own.

@@ -209,7 +209,7 @@ fn validation(
             hint: Some("cut the training footage into several videos".to_owned()),
         });
     }
-    let name = format!("{name}-validation");
+    let name = validation_name(name, &args.kinds);
     let folder = args.output.join(&name).join("footage");
     let (mut train, mut held_out) = (Vec::new(), Vec::new());
     for (place, clip) in clips.into_iter().enumerate() {
@@ -220,7 +220,7 @@ fn validation(
         let copies = 0..=edits(&held_out);
         let clips: Vec<_> =
             held_out.iter().flat_map(|clip| copies.clone().map(move |copy| (clip, copy > 0))).collect();
-        let config = InsertConfig { kinds: validation_kinds(), ..InsertConfig::default() };
+        let config = InsertConfig { kinds: validation_kinds(&args.kinds), ..InsertConfig::default() };
         insert_into(&clips, &folder, &config, surroundings)?;
     }
     let videos = folder.join("videos").to_string_lossy().into_owned();
@@ -231,9 +231,19 @@ fn validation(
     Ok(Footage { taught_by: name.clone(), name, train, test, pooled: true, truth, notes })
 }
 
-/// Where people go both ways, nobody goes the wrong one: that would be a label without an anomaly.
-fn validation_kinds() -> Vec<Kind> {
-    Kind::ALL.into_iter().filter(|&kind| kind != Kind::WrongDirection).collect()
+/// The kinds asked for. Where people go both ways nobody goes the wrong one, which would be a label without an anomaly:
+/// that kind is to be asked for.
+fn validation_kinds(asked: &[Kind]) -> Vec<Kind> {
+    match asked {
+        [] => Kind::ALL.into_iter().filter(|&kind| kind != Kind::WrongDirection).collect(),
+        asked => asked.to_vec(),
+    }
+}
+
+/// Other kinds are another set.
+fn validation_name(name: &str, asked: &[Kind]) -> String {
+    let kinds: String = asked.iter().map(|kind| format!("-{kind}")).collect();
+    format!("{name}-validation{kinds}")
 }
 
 /// How often each clip is judged with anomalies in it.
