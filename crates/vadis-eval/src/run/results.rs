@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, RunError, file};
+use super::{Figure, KindFigure, RunError, file};
 use crate::protocol::SanityRow;
 
 /// What a benchmark found.
@@ -34,6 +34,9 @@ pub struct ResultRow {
     pub learnt_from: String,
     /// As in the run's `metrics.json`.
     pub figures: Vec<Figure>,
+    /// As there: how each kind of anomaly was found, where kinds are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<KindFigure>,
     /// What the system's paper reports of this data set.
     pub published: Vec<Published>,
     /// Wall seconds of training.
@@ -149,6 +152,7 @@ mod tests {
             config: serde_json::json!({ "epochs": epochs }),
             learnt_from: "training clips".to_owned(),
             figures: Vec::new(),
+            kinds: Vec::new(),
             published: Vec::new(),
             train_s: 1.0,
             frames_per_s: 2.0,

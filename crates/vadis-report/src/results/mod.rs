@@ -5,7 +5,7 @@ mod table;
 
 use std::path::Path;
 
-use maud::{PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use vadis_eval::run::{LambdaPoint, ResultRow, Results};
 
 use crate::ReportError;
@@ -29,22 +29,43 @@ pub fn write_results(results: &Results, folder: &Path) -> Result<(), ReportError
 
 /// A table for each data set, as Markdown.
 pub fn results_markdown(results: &Results) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = String::new();
     for section in sections(results) {
         text += &format!("### {}\n\n", section.dataset);
-        let columns = section.columns();
-        text += &line(&columns.iter().map(|column| (*column).to_owned()).collect::<Vec<_>>());
-        let rule = (0..columns.len()).map(|i| if i < WORDS { "---" } else { "---:" }.to_owned());
-        text += &line(&rule.collect::<Vec<_>>());
-        for cells in section.cells() {
-            text += &line(&cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>());
+        text += &markdown_table(&section.columns(), WORDS, &section.cells());
+        if let Some((columns, lines)) = section.by_kind() {
+            text += &markdown_table(&columns, 1, &lines);
         }
-        text.push('\n');
         section.notes().iter().for_each(|note| text += &format!("* {note}\n"));
         text.push('\n');
     }
     text
+}
+
+/// A table whose first columns are words, and a blank line.
+fn markdown_table(columns: &[&str], words: usize, lines: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(&columns.iter().map(|column| (*column).to_owned()).collect::<Vec<_>>());
+    let rule = (0..columns.len()).map(|i| if i < words { "---" } else { "---:" }.to_owned());
+    text += &line(&rule.collect::<Vec<_>>());
+    for cells in lines {
+        text += &line(&cells.iter().map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>());
+    }
+    text + "\n"
+}
+
+/// The same as HTML.
+fn html_table(columns: &[&str], words: usize, lines: &[Vec<String>]) -> Markup {
+    html! {
+        div.wide { table.compare {
+            thead { tr { @for column in columns { th scope="col" { (column) } } } }
+            tbody { @for cells in lines {
+                tr { @for (i, cell) in cells.iter().enumerate() {
+                    @if i < words { td { (cell) } } @else { td.n { (cell) } }
+                } }
+            } }
+        } }
+    }
 }
 
 fn results_page(results: &Results) -> String {
@@ -55,14 +76,8 @@ fn results_page(results: &Results) -> String {
                 section id={ "results-" (section.dataset) } {
                     h2 { (section.dataset) }
                     div.wide { (PreEscaped(picture(&section))) }
-                    div.wide { table.compare {
-                        thead { tr { @for column in section.columns() { th scope="col" { (column) } } } }
-                        tbody { @for cells in section.cells() {
-                            tr { @for (i, cell) in cells.iter().enumerate() {
-                                @if i < WORDS { td { (cell) } } @else { td.n { (cell) } }
-                            } }
-                        } }
-                    } }
+                    (html_table(&section.columns(), WORDS, &section.cells()))
+                    @if let Some((columns, lines)) = section.by_kind() { (html_table(&columns, 1, &lines)) }
                     ul.notes { @for note in section.notes() { li { (note) } } }
                 }
             }

@@ -85,6 +85,22 @@ impl Group<'_> {
         }
     }
 
+    /// AUC of one kind of anomaly under the protocol `paper`, the mean over the seeds.
+    fn of_kind(&self, kind: &str) -> Option<f64> {
+        let figures = self.0.iter().flat_map(|row| &row.kinds);
+        let wanted = figures.filter(|figure| figure.kind == kind && figure.protocol == "paper");
+        let values: Vec<f64> = wanted.filter_map(|figure| figure.auc).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// As the first column has it.
+    fn shown_name(&self) -> String {
+        match self.name().split_once(": ") {
+            Some((_, part)) => format!("– {part}"),
+            None => self.name().to_owned(),
+        }
+    }
+
     pub(super) fn tuned_on_test(&self) -> bool {
         self.figures("micro_auc", "paper").iter().any(|figure| figure.protocol.tuned_on_test)
     }
@@ -119,12 +135,8 @@ impl Group<'_> {
         let alarms = self.value("fpr_at_90_recall", "causal");
         let peak = self.0.iter().filter_map(|row| row.peak_mib).max_by(f64::total_cmp);
         let looks = self.0.iter().map(|row| row.test_looks).max().filter(|looks| *looks > 0);
-        let name = match first.system.split_once(": ") {
-            Some((_, part)) => format!("– {part}"),
-            None => first.system.clone(),
-        };
         let mut cells = vec![
-            name,
+            self.shown_name(),
             format!("{}, {}", first.preset, seeds.join(" ")),
             self.auc("paper"),
             self.auc("causal"),
@@ -177,6 +189,24 @@ impl Section<'_> {
         learnt.chain(unlearnt).collect()
     }
 
+    /// Who finds which kind of anomaly: the columns, and a line a group; none where kinds are not known.
+    pub(super) fn by_kind(&self) -> Option<(Vec<&str>, Vec<Vec<String>>)> {
+        let mut kinds: Vec<&str> = Vec::new();
+        for figure in self.groups.iter().flat_map(|group| &group.0).flat_map(|row| &row.kinds) {
+            if !kinds.contains(&figure.kind.as_str()) {
+                kinds.push(&figure.kind);
+            }
+        }
+        let known = |group: &&Group<'_>| kinds.iter().any(|kind| group.of_kind(kind).is_some());
+        let line = |group: &Group<'_>| {
+            let values = kinds.iter().map(|kind| group.of_kind(kind).map_or_else(nothing, share));
+            std::iter::once(group.shown_name()).chain(values).collect()
+        };
+        let lines: Vec<Vec<String>> = self.groups.iter().filter(known).map(line).collect();
+        let columns = std::iter::once("AUC by kind, paper").chain(kinds.iter().copied()).collect();
+        (!lines.is_empty()).then_some((columns, lines))
+    }
+
     /// What a reader must know.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = vec![
@@ -210,6 +240,9 @@ impl Section<'_> {
             notes.push(
                 "Anomalies inserted into held-out training footage; no test label was looked at.".to_owned(),
             );
+        }
+        if self.by_kind().is_some() {
+            notes.push("AUC by kind: frames that show that kind against all normal frames.".to_owned());
         }
         if let Some(sanity) = self.sanity {
             let names: Vec<&str> = sanity.rows.iter().map(|row| row.name.as_str()).collect();

@@ -3,7 +3,7 @@
 use vadis::Failure;
 use vadis::eval::normalise::Normalisation;
 use vadis::eval::protocol::{EvalOptions, evaluate};
-use vadis::eval::run::{Figure, LambdaPoint, ScoreTable};
+use vadis::eval::run::{Figure, KindFigure, LambdaPoint, ScoreTable};
 
 use super::super::eval::Case;
 
@@ -64,6 +64,8 @@ const SWEEP: u32 = 10;
 pub(super) struct Part {
     pub(super) name: &'static str,
     pub(super) figures: Vec<Figure>,
+    /// How each kind of anomaly was found, where kinds are known.
+    pub(super) kinds: Vec<KindFigure>,
 }
 
 /// The rows of the parts of `system`.
@@ -72,12 +74,12 @@ pub(super) fn parts(system: &str, case: &Case) -> Result<Vec<Part>, Failure> {
     let there = |column: &str| case.table.indicators.iter().any(|name| name == column);
     let ours = PARTS.iter().filter(|(of, column, _)| *of == system && there(column));
     ours.map(|&(_, column, name)| {
-        let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
+        let mut options = EvalOptions { sanity_columns: Vec::new(), ..case.options.clone() };
         for protocol in [&mut options.paper, &mut options.causal] {
             column.clone_into(&mut protocol.column);
         }
-        let figures = evaluate(&case.table, &case.labels, None, &options)?.metrics.figures;
-        Ok(Part { name, figures })
+        let metrics = evaluate(&case.table, &case.labels, None, &options)?.metrics;
+        Ok(Part { name, figures: metrics.figures, kinds: metrics.kinds })
     })
     .collect()
 }
@@ -89,7 +91,7 @@ pub(super) fn combination(system: &str, dataset: &str, case: &Case) -> Result<Op
     let Some(lambda) = lambda.filter(|_| system == SYSTEM) else { return Ok(None) };
     let mut figures = combined(case, lambda, case.options.clone())?;
     figures.iter_mut().for_each(|figure| figure.protocol.tuned_on_test = true);
-    Ok(Some(Part { name: COMBINATION, figures }))
+    Ok(Some(Part { name: COMBINATION, figures, kinds: Vec::new() }))
 }
 
 /// The same for every λ_L: how much hangs on it.

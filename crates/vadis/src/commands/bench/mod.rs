@@ -21,6 +21,7 @@ use super::learn::{self, Plan};
 use super::scan::{FinishOptions, Header, complete, learn_or_load};
 use super::{Output, decision_options, eval, usage};
 use crate::cli::{BenchArgs, DecisionArgs, EvalArgs, SourceArgs, SystemArgs};
+use ablation::Part;
 use combination::{Joint, Members};
 use footage::Footage;
 
@@ -262,15 +263,16 @@ impl Bench<'_> {
     /// The run of `row` under the protocol that was asked for, as a row of its own.
     fn put_further(&self, case: &eval::Case, row: &ResultRow, results: &mut Results) -> Result<(), Failure> {
         let Some(name) = self.further.name() else { return Ok(()) };
-        let mut options = EvalOptions { kinds: None, sanity_columns: Vec::new(), ..case.options.clone() };
+        let mut options = EvalOptions { sanity_columns: Vec::new(), ..case.options.clone() };
         self.further.apply(&mut options);
-        let figures = evaluate(&case.table, &case.labels, None, &options)?.metrics.figures;
+        let metrics = evaluate(&case.table, &case.labels, None, &options)?.metrics;
         let system = format!("{}: {name}", row.system);
         let test_looks = u64::from(!self.args.validate);
         let lambda_sweep = Vec::new();
         results.put(ResultRow {
             system,
-            figures,
+            figures: metrics.figures,
+            kinds: metrics.kinds,
             published: Vec::new(),
             test_looks,
             lambda_sweep,
@@ -280,15 +282,16 @@ impl Bench<'_> {
     }
 
     /// What the system's parts reach.
-    fn parts(&self, case: &eval::Case) -> Result<Vec<ablation::Part>, Failure> {
+    fn parts(&self, case: &eval::Case) -> Result<Vec<Part>, Failure> {
         let mut parts = ablation::parts(self.system, case)?;
         parts.extend(ablation::combination(self.system, &self.footage.name, case)?);
         Ok(parts)
     }
 
-    fn part_row(&self, row: &ResultRow, part: ablation::Part) -> ResultRow {
+    fn part_row(&self, row: &ResultRow, part: Part) -> ResultRow {
         let published = published::published(&self.footage.name, part.name);
-        ResultRow { system: part.name.to_owned(), figures: part.figures, published, ..row.clone() }
+        let Part { name, figures, kinds } = part;
+        ResultRow { system: name.to_owned(), figures, kinds, published, ..row.clone() }
     }
 
     /// The footage that the system learns from, and that in words.
@@ -357,6 +360,7 @@ impl Bench<'_> {
             config: run.config,
             learnt_from,
             figures: evaluation.metrics.figures,
+            kinds: evaluation.metrics.kinds,
             published: published::published(&self.footage.name, &self.name),
             train_s,
             frames_per_s: frames as f64 / score_s.max(1e-9),
