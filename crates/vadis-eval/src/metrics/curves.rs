@@ -125,17 +125,35 @@ impl Curves {
             thresholds: threshold_rows(ranking),
         }
     }
+
+    /// The decision at each threshold of the ROC curve, falling: as dense as that curve, so that it shows a rare class
+    /// too. Empty where a class is missing.
+    pub fn by_threshold(&self) -> Vec<ThresholdRow> {
+        let Confusion { true_positive, false_positive, true_negative, false_negative } = self.confusion;
+        let (abnormal, normal) = (true_positive + false_negative, true_negative + false_positive);
+        let of = |share: f64, total: u64| ((share * total as f64).round() as u64).min(total);
+        let row = |point: &CurvePoint| {
+            let (found, wrong) = (of(point.y, abnormal), of(point.x, normal));
+            let confusion = Confusion {
+                true_positive: found,
+                false_positive: wrong,
+                true_negative: normal - wrong,
+                false_negative: abnormal - found,
+            };
+            point.threshold.map(|threshold| threshold_row(&confusion, threshold))
+        };
+        self.roc.iter().filter_map(row).collect()
+    }
 }
 
 fn threshold_rows(ranking: &Ranking) -> Vec<ThresholdRow> {
     let shares = (1..=THRESHOLD_ROWS).map(|row| row as f64 / (THRESHOLD_ROWS + 1) as f64);
     let mut thresholds: Vec<f64> = shares.filter_map(|share| ranking.upper_quantile(share)).collect();
     thresholds.dedup();
-    thresholds.into_iter().map(|threshold| threshold_row(ranking, threshold)).collect()
+    thresholds.into_iter().map(|at| threshold_row(&ranking.confusion_at(at), at)).collect()
 }
 
-fn threshold_row(ranking: &Ranking, threshold: f64) -> ThresholdRow {
-    let confusion = ranking.confusion_at(threshold);
+fn threshold_row(confusion: &Confusion, threshold: f64) -> ThresholdRow {
     ThresholdRow {
         threshold,
         precision: confusion.precision(),
@@ -164,4 +182,31 @@ fn bin(score: f64, low: f64, high: f64) -> usize {
     // Halves first: the range of two finite scores may not be finite. A float casts into the bins saturating, NaN to 0.
     let position = (score / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0);
     ((position * BINS as f64) as usize).min(BINS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_by_threshold_are_what_counting_at_that_threshold_gives(
+            frames in prop::collection::vec((0i32..40, 0u8..2), 2..600),
+        ) {
+            let scores: Vec<f64> = frames.iter().map(|f| f64::from(f.0) / 4.0 - 3.0).collect();
+            let labels: Vec<u8> = frames.iter().map(|f| f.1).collect();
+            let (edge, time_s) = (vec![false; scores.len()], vec![0.0; scores.len()]);
+            let video =
+                LabelledVideo { video: "a", scores: &scores, edge: &edge, labels: &labels, time_s: &time_s };
+            let ranking = Ranking::pooled(&[video], Edges::Keep).unwrap();
+            let rows = Curves::new(&[video], Edges::Keep, &ranking).by_threshold();
+            let both = labels.contains(&0) && labels.contains(&1);
+            prop_assert_eq!(rows.is_empty(), !both);
+            for row in rows {
+                prop_assert_eq!(row, threshold_row(&ranking.confusion_at(row.threshold), row.threshold));
+            }
+        }
+    }
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use vadis_eval::metrics::{Confusion, Curves};
+use vadis_eval::metrics::{Confusion, Curves, ThresholdRow};
 use vadis_eval::operations::Operations;
 use vadis_eval::protocol::{EvalError, Evaluation, LadderRow, ProtocolReport, SanityRow};
 use vadis_eval::run::{Figure, KindFigure, Protocol};
 
-use crate::plot::{Chart, Layer, Range, confusion};
+use crate::plot::{Chart, Layer, Mean, Range, confusion, means};
 use crate::run::Run;
 use crate::words::{count, duration, figure, number, plural};
 
@@ -55,6 +55,8 @@ fn charts(evaluation: &Evaluation) -> Markup {
             (roc(&evaluation.protocols).render())
             (precision_recall(&evaluation.protocols).render())
             @if let Some(report) = first { (histogram(report).render()) }
+            @if let Some(chart) = first.and_then(by_threshold) { (chart.render()) }
+            @if let Some(classes) = first.and_then(class_means) { (classes) }
             @if let Some(operations) = &evaluation.operations {
                 (confusion("Frames inside events", cells(&operations.frames)))
             }
@@ -120,6 +122,58 @@ fn precision_recall(protocols: &[ProtocolReport]) -> Chart {
         legend.push(("k-chance".to_owned(), format!("chance: {} are abnormal", figure(prevalence))));
     }
     unit_chart("Precision and recall", "recall", "precision", layers, legend)
+}
+
+/// Precision, recall and F1 of the frames flagged at each score, over the histogram's range of scores.
+fn by_threshold(report: &ProtocolReport) -> Option<Chart> {
+    let curves = &report.curves;
+    let (low, high) = (curves.histogram.low, curves.histogram.high);
+    let mut rows = curves.by_threshold();
+    rows.retain(|row| (low..=high).contains(&row.threshold));
+    if rows.len() < 2 {
+        return None;
+    }
+    let line = |class, value: fn(&ThresholdRow) -> f64| {
+        let points = rows.iter().map(|row| (row.threshold, value(row))).collect();
+        Layer::Line { class, points }
+    };
+    let mut layers =
+        vec![line("s-precision", |r| r.precision), line("s-recall", |r| r.recall), line("s-main", |r| r.f1)];
+    layers.extend(curves.best_threshold.map(|x| Layer::Rule { x, label: "best F1".to_owned() }));
+    Some(Chart {
+        title: "Precision, recall and F1 by threshold".to_owned(),
+        description: format!("of frames flagged at or above each score, protocol {}", report.protocol.name),
+        x_label: format!("threshold of the score, protocol {}", report.protocol.name),
+        y_label: "share".to_owned(),
+        x: Range::new(low, high),
+        y: Range::new(0.0, 1.0),
+        ticks: true,
+        layers,
+        legend: [("k-precision", "precision"), ("k-recall", "recall"), ("k-main", "F1")]
+            .map(|(class, name)| (class.to_owned(), name.to_owned()))
+            .to_vec(),
+    })
+}
+
+/// The mean score of both classes with their spread; none where one is missing.
+fn class_means(report: &ProtocolReport) -> Option<Markup> {
+    let classes = report.separation?;
+    let distance = classes.d_prime().map(|d| format!(" Between the means: {} deviations (d′).", figure(d)));
+    let note = format!(
+        "Bars: the mean; whiskers: one standard deviation of the frames, protocol {}.{}",
+        report.protocol.name,
+        distance.unwrap_or_default()
+    );
+    let rows = [
+        Mean { class: "s-normal", name: "normal", mean: classes.mean_normal, std: classes.std_normal },
+        Mean {
+            class: "s-abnormal",
+            name: "abnormal",
+            mean: classes.mean_abnormal,
+            std: classes.std_abnormal,
+        },
+    ];
+    Some(means("Mean score, normal and abnormal", &rows, &note))
 }
 
 fn prevalence(report: &ProtocolReport) -> Option<f64> {

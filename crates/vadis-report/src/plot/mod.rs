@@ -6,11 +6,13 @@
 mod axis;
 mod chart;
 mod confusion;
+mod means;
 mod path;
 mod timeline;
 
 pub(crate) use axis::{Range, time_ticks};
 pub(crate) use chart::{Chart, Layer, legend};
 pub(crate) use confusion::confusion;
+pub(crate) use means::{Mean, means};
 pub(crate) use path::tenth;
 pub(crate) use timeline::{Lane, Marker, Timeline};
