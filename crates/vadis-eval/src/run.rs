@@ -522,4 +522,24 @@ pub struct HeatInfo {
     pub threshold: f64,
     /// What a heat is: `mean squared error of an 8×8 patch` …
     pub unit: String,
+    /// What heat is drawn in; `heat.mkv` itself has values, not colours.
+    #[serde(default, skip_serializing_if = "HeatColours::is_default")]
+    pub colours: HeatColours,
+}
+
+/// The colours that heat is drawn in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeatColours {
+    /// From near black over violet and red to pale yellow, clear where there is no more heat than every day.
+    #[default]
+    Ember,
+    /// From blue over white to red, over the whole picture.
+    RedBlue,
+}
+
+impl HeatColours {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use vadis_eval::run::{Event, ScoreTable};
+use vadis_eval::run::{Event, HeatColours, ScoreTable};
 use vadis_video::{Frame, ReadOptions, Source, extract_clip};
 
 use crate::ReportError;
+use crate::colour::Palette;
 use crate::files::remove;
 use crate::media::{CLIP, FRAME, HEAT as HEAT_FILE, LIKELIHOOD, RECONSTRUCTION, folder};
 use crate::pictures::{fitted, frame_at, write_heats, write_jpeg, write_png};
@@ -23,6 +24,8 @@ pub struct MediaOptions {
     pub padding_s: f64,
     /// Longest clip in seconds; of a longer event the part around its peak is shown.
     pub longest_clip_s: f64,
+    /// What heat is drawn in.
+    pub colours: HeatColours,
     /// How sources are read.
     pub read: ReadOptions,
 }
@@ -30,8 +33,8 @@ pub struct MediaOptions {
 impl Default for MediaOptions {
     /// 30 events, 480 pixels, 1.5 s around the event, clips of 12 s at most.
     fn default() -> Self {
-        let read = ReadOptions::default();
-        Self { limit: 30, max_width: 480, padding_s: 1.5, longest_clip_s: 12.0, read }
+        let (colours, read) = (HeatColours::default(), ReadOptions::default());
+        Self { limit: 30, max_width: 480, padding_s: 1.5, longest_clip_s: 12.0, colours, read }
     }
 }
 
@@ -79,6 +82,7 @@ pub fn make_event_media(
     remove_stale(run_dir)?;
     let events = &events[..events.len().min(options.limit)];
     let scores = ScoreTable::read(&run_dir.join("scores.csv"))?;
+    let palette = Palette::of(options.colours);
     let mut summary = MediaSummary::default();
     for (i, event) in events.iter().enumerate() {
         let folder = folder(run_dir, i + 1);
@@ -94,7 +98,7 @@ pub fn make_event_media(
                 summary.frames += 1;
                 let seen = see(event, &frame);
                 if let Some(map) = seen.likelihood {
-                    write_png(&folder.join(LIKELIHOOD), &map)?;
+                    write_png(&folder.join(LIKELIHOOD), &map, palette)?;
                 }
                 if let Some(picture) = seen.reconstruction {
                     write_jpeg(&folder.join(RECONSTRUCTION), &fitted(&picture, options.max_width)?)?;
@@ -110,7 +114,7 @@ pub fn make_event_media(
         }
     }
     let wanted = heat_rows(run_dir, events, &scores);
-    summary.heats = write_heats(run_dir, &wanted, &options.read, &mut summary.problems)?;
+    summary.heats = write_heats(run_dir, &wanted, palette, &options.read, &mut summary.problems)?;
     Ok(summary)
 }
 

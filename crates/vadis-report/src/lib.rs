@@ -3,7 +3,7 @@
 //! Everything is read from a run directory ([`vadis_eval::run`]); no network, no tensor. [`write_report`] makes
 //! `report.html`, [`write_comparison`] sets several runs side by side, [`make_event_media`] gives the events their
 //! pictures and clips, [`make_mistake_media`] shows where the score errs against labels, [`overlay`] shows footage, heat and score as a video, [`write_chapters`] marks the events in it,
-//! [`write_results`] makes a benchmark's tables.
+//! [`recolour`] draws the heat of a run in other colours, [`write_results`] makes a benchmark's tables.
 
 mod canvas;
 mod chapters;
@@ -17,6 +17,7 @@ mod overlay;
 mod page;
 mod pictures;
 mod plot;
+mod recolour;
 mod results;
 mod run;
 mod same_frames;
@@ -26,11 +27,12 @@ mod words;
 use std::path::{Path, PathBuf};
 
 pub use chapters::write_chapters;
-pub use colour::{HEAT, heat_opacity};
+pub use colour::Palette;
 pub use error::ReportError;
 pub use event_media::{MediaOptions, MediaSummary, Seen, make_event_media};
 pub use mistakes::make_mistake_media;
 pub use overlay::{OverlayOptions, overlay};
+pub use recolour::recolour;
 pub use results::{results_markdown, write_results};
 
 use files::write_whole;

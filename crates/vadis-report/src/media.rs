@@ -15,6 +15,8 @@ pub(crate) const HEAT: &str = "heat.png";
 pub(crate) const RECONSTRUCTION: &str = "reconstruction.jpg";
 pub(crate) const LIKELIHOOD: &str = "likelihood.png";
 pub(crate) const CLIP: &str = "clip.mp4";
+/// Those of an event that are heat in its colours.
+pub(crate) const HEATS: [&str; 2] = [HEAT, LIKELIHOOD];
 /// What a system that learns from pseudo-anomalies was shown, in the run's folder.
 const SHEET: &str = "pseudo_anomalies.png";
 

@@ -129,19 +129,28 @@ pub fn make_mistake_media(run_dir: &Path, read: &ReadOptions) -> Result<Vec<Stri
             heats.entry(row).or_default().push(mistake.file(run_dir, HEAT));
         }
     }
-    write_heats(run_dir, &heats, read, &mut problems)?;
+    write_heats(run_dir, &heats, run.palette(), read, &mut problems)?;
     Ok(problems)
 }
 
 /// Removes the pictures of an earlier evaluation.
 fn clear(run_dir: &Path) -> Result<(), ReportError> {
-    for error in [Error::FalsePositive, Error::FalseNegative] {
-        for rank in 1..=MOST {
-            let mistake = Mistake { error, rank, video: String::new(), row: 0, time_s: 0.0, score: 0.0 };
-            [FRAME, HEAT].iter().try_for_each(|kind| remove(&mistake.file(run_dir, kind)))?;
-        }
-    }
-    Ok(())
+    [FRAME, HEAT].iter().flat_map(|kind| files(run_dir, kind)).try_for_each(|file| remove(&file))
+}
+
+/// Every heat picture that there may be.
+pub(crate) fn heat_files(run_dir: &Path) -> Vec<PathBuf> {
+    files(run_dir, HEAT)
+}
+
+fn files(run_dir: &Path, kind: &str) -> Vec<PathBuf> {
+    let errors = [Error::FalsePositive, Error::FalseNegative];
+    let all = errors.into_iter().flat_map(|error| (1..=MOST).map(move |rank| (error, rank)));
+    let file = |(error, rank)| {
+        let mistake = Mistake { error, rank, video: String::new(), row: 0, time_s: 0.0, score: 0.0 };
+        mistake.file(run_dir, kind)
+    };
+    all.map(file).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use vadis_video::{
 
 use crate::ReportError;
 use crate::canvas::{Canvas, Rectangle};
-use crate::colour::{HEAT, heat_opacity};
+use crate::colour::Palette;
 use crate::page::shared_range;
 use crate::plot::Range;
 use crate::run::{Run, Signal, is_trouble};
@@ -71,6 +71,7 @@ pub fn overlay(run_dir: &Path, out: &Path, options: &OverlayOptions) -> Result<u
     let reader = FrameReader::open(&source, &FrameFormat { size: None, colour: Colour::Rgb }, &options.read)?;
     let (width, height) = picture_size(reader.size(), options);
     let mut heat = HeatReader::open(run_dir, &run, &signal.video, &options.read)?;
+    let palette = run.palette();
     let panel = Panel::new(&run, signal, options.window_s);
     let mut writer = VideoWriter::create_timed(out, width, height + PANEL, Codec::H264 { crf: CRF })?;
     let mut frames = 0;
@@ -86,7 +87,7 @@ pub fn overlay(run_dir: &Path, out: &Path, options: &OverlayOptions) -> Result<u
         let mut canvas = Canvas::new(width, height + PANEL, BACK);
         canvas.draw(&shrink(&frame, width, height)?);
         if let Some(map) = heat.next() {
-            blend(&mut canvas, &shrink(&map, width, height)?);
+            blend(&mut canvas, &shrink(&map, width, height)?, palette);
         }
         panel.draw(&mut canvas, &frame, height);
         writer.write(&canvas.into_frame(frame.index, frame.time_s))?;
@@ -157,10 +158,9 @@ impl HeatReader {
     }
 }
 
-fn blend(canvas: &mut Canvas, heat: &Frame) {
-    let opacity: [f32; 256] = std::array::from_fn(|v| heat_opacity(v as u8));
+fn blend(canvas: &mut Canvas, heat: &Frame, palette: &Palette) {
     for (i, &value) in heat.data.iter().enumerate() {
-        canvas.mix(i % heat.width, i / heat.width, HEAT[usize::from(value)], opacity[usize::from(value)]);
+        canvas.mix(i % heat.width, i / heat.width, palette.colour(value), palette.opacity(value));
     }
 }
 

@@ -11,7 +11,7 @@ use vadis_video::{
 };
 
 use crate::ReportError;
-use crate::colour::{HEAT, heat_opacity};
+use crate::colour::Palette;
 use crate::files::write_whole;
 
 /// Quality of the pictures, of 100.
@@ -104,13 +104,14 @@ pub(crate) fn each_heat(
 pub(crate) fn write_heats(
     run_dir: &Path,
     wanted: &BTreeMap<u64, Vec<PathBuf>>,
+    palette: &Palette,
     read: &ReadOptions,
     problems: &mut Vec<String>,
 ) -> Result<usize, ReportError> {
     let mut written = 0;
     each_heat(run_dir, &wanted.keys().copied().collect(), read, problems, |frame| {
         for path in wanted.get(&frame.index).into_iter().flatten() {
-            write_png(path, frame)?;
+            write_png(path, frame, palette)?;
             written += 1;
         }
         Ok(())
@@ -119,20 +120,18 @@ pub(crate) fn write_heats(
 }
 
 /// Heat as a PNG file.
-pub(crate) fn write_png(path: &Path, heat: &Frame) -> Result<(), ReportError> {
-    write_whole(path, &png(heat).map_err(|source| ReportError::Picture { path: path.to_owned(), source })?)
+pub(crate) fn write_png(path: &Path, heat: &Frame, palette: &Palette) -> Result<(), ReportError> {
+    write_whole(
+        path,
+        &png(heat, palette).map_err(|source| ReportError::Picture { path: path.to_owned(), source })?,
+    )
 }
 
-/// Heat in its colours, clear where there is none, to be laid over the frame.
-pub(crate) fn png(heat: &Frame) -> Result<Vec<u8>, ImageError> {
-    let pixels: Vec<u8> = heat.data.iter().flat_map(|&value| rgba(value)).collect();
+/// Heat in its colours, to be laid over the frame.
+pub(crate) fn png(heat: &Frame, palette: &Palette) -> Result<Vec<u8>, ImageError> {
+    let pixels: Vec<u8> = heat.data.iter().flat_map(|&value| palette.rgba(value)).collect();
     let mut bytes = Vec::new();
     let (width, height) = (heat.width as u32, heat.height as u32);
     PngEncoder::new(&mut bytes).write_image(&pixels, width, height, ExtendedColorType::Rgba8)?;
     Ok(bytes)
-}
-
-fn rgba(value: u8) -> [u8; 4] {
-    let [r, g, b] = HEAT[usize::from(value)];
-    [r, g, b, (heat_opacity(value) * 255.0).round() as u8]
 }

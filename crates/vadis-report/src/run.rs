@@ -14,6 +14,7 @@ use vadis_eval::run::{
 use vadis_eval::smooth::{Smoothing, SmoothingSpec};
 
 use crate::ReportError;
+use crate::colour::Palette;
 use crate::thin::runs;
 
 /// A run directory in memory; all but the first three may be missing.
@@ -105,6 +106,11 @@ impl Run {
     /// The source of this name.
     pub(crate) fn source(&self, video: &str) -> Option<&SourceInfo> {
         self.info.sources.iter().find(|s| s.video == video)
+    }
+
+    /// What its heat is drawn in.
+    pub(crate) fn palette(&self) -> &'static Palette {
+        Palette::of(self.info.heat.as_ref().map(|heat| heat.colours).unwrap_or_default())
     }
 
     /// Seconds of footage scored.

@@ -54,7 +54,11 @@ pub(crate) fn same_frames(run_dirs: &[PathBuf], runs: &[Named]) -> Result<Vec<Mo
         let wanted: BTreeSet<u64> = moments.iter().filter_map(row).collect();
         let mut heats = BTreeMap::new();
         each_heat(dir, &wanted, &read, &mut Vec::new(), |heat| {
-            heats.extend(png(heat).ok().map(|bytes| (heat.index, data_address("image/png", &bytes))));
+            heats.extend(
+                png(heat, named.run.palette())
+                    .ok()
+                    .map(|bytes| (heat.index, data_address("image/png", &bytes))),
+            );
             Ok(())
         })?;
         for moment in &mut moments {

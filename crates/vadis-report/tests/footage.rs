@@ -7,10 +7,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::FakeRun;
-use vadis_eval::run::{RunInfo, ScoreTable, read_events, write_labels};
+use vadis_eval::run::{HeatColours, RunInfo, ScoreTable, read_events, write_labels};
 use vadis_report::{
-    MediaOptions, OverlayOptions, ReportOptions, Seen, make_event_media, make_mistake_media, overlay,
-    write_chapters, write_comparison, write_report,
+    MediaOptions, OverlayOptions, Palette, ReportOptions, Seen, make_event_media, make_mistake_media,
+    overlay, recolour, write_chapters, write_comparison, write_report,
 };
 use vadis_video::{Codec, Colour, Frame, FrameFormat, FrameReader, ReadOptions, Source, VideoWriter};
 
@@ -74,6 +74,42 @@ fn events_get_the_picture_of_their_peak_and_a_clip() {
     let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
     assert!(page.contains("data:video/mp4;base64,") && page.contains("data:image/jpeg;base64,"));
     assert!(page.contains("data:image/png;base64,") && page.contains(">unlikely<"));
+}
+
+#[test]
+fn heat_is_drawn_anew_in_other_colours_and_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = footage(dir.path());
+    let run = run_over(dir.path(), &source);
+    let events = read_events(&run.join("events.csv")).unwrap();
+    let sources = std::slice::from_ref(&source);
+    let heat = run.join("events/001/heat.png");
+    let made_in = |colours| {
+        let options = MediaOptions { colours, ..MediaOptions::default() };
+        make_event_media(&run, &events, sources, |_, _| Seen::default(), &options).unwrap();
+        std::fs::read(&heat).unwrap()
+    };
+    let (red_blue, ember) = (made_in(HeatColours::RedBlue), made_in(HeatColours::Ember));
+    assert_ne!(red_blue, ember);
+    let likelihood = run.join("events/001/likelihood.png");
+    std::fs::copy(run.join("events/001/frame.jpg"), &likelihood).unwrap();
+
+    let problems = recolour(&run, HeatColours::RedBlue).unwrap();
+    assert!(problems.len() == 1 && problems[0].contains("likelihood.png"), "{problems:?}");
+    assert_eq!(std::fs::read(&heat).unwrap(), red_blue);
+    let colours = RunInfo::read(&run.join("run.json")).unwrap().heat.map(|heat| heat.colours);
+    assert_eq!(colours, Some(HeatColours::RedBlue));
+    let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
+    let [r, g, b] = Palette::of(HeatColours::RedBlue).colour(255);
+    assert!(
+        page.contains(&format!("#{r:02x}{g:02x}{b:02x})\n"))
+            || page.contains(&format!("#{r:02x}{g:02x}{b:02x})"))
+    );
+
+    std::fs::remove_file(&likelihood).unwrap();
+    assert_eq!(recolour(&run, HeatColours::Ember).unwrap(), Vec::<String>::new());
+    assert_eq!(std::fs::read(&heat).unwrap(), ember);
+    assert!(!std::fs::read_to_string(run.join("run.json")).unwrap().contains("colours"));
 }
 
 #[test]

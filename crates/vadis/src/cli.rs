@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use vadis::eval::run::HeatColours;
 use vadis::video::synth::Kind;
 
 /// vadis finds what does not belong in video.
@@ -61,6 +62,7 @@ Examples:
   vadis eval runs/tonight --labels labels.csv
   vadis eval scores.npy --labels labels.txt --ladder
   vadis eval runs/scene --labels scene/labels.csv --kinds scene/kinds.csv
+  vadis eval runs/mae --labels labels.csv --against runs/cae --recall 0.95
   vadis eval runs/ped2 --dataset ped2 --root /data/ped2")]
     Eval(EvalArgs),
     /// Train, score and evaluate systems on benchmarks; one table
@@ -147,6 +149,22 @@ pub(crate) enum PresetArg {
     Tiny,
 }
 
+/// `--heat-colours`. Its values explain themselves: clap would stretch the whole help for a line on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeatColoursArg {
+    Ember,
+    RedBlue,
+}
+
+impl From<HeatColoursArg> for HeatColours {
+    fn from(argument: HeatColoursArg) -> Self {
+        match argument {
+            HeatColoursArg::Ember => Self::Ember,
+            HeatColoursArg::RedBlue => Self::RedBlue,
+        }
+    }
+}
+
 /// How scores become events.
 #[derive(Debug, Args)]
 pub(crate) struct DecisionArgs {
@@ -185,6 +203,9 @@ pub(crate) struct ScanArgs {
     /// Also write overlay.mp4: the footage with heat map and score
     #[arg(long)]
     pub(crate) overlay: bool,
+    /// What heat maps are drawn in: violet over red to yellow, or red for anomalies and blue for normal
+    #[arg(long, value_name = "COLOURS", value_enum, default_value_t = HeatColoursArg::Ember)]
+    pub(crate) heat_colours: HeatColoursArg,
 }
 
 /// `vadis train`.
@@ -237,6 +258,9 @@ pub(crate) struct ScoreArgs {
     /// Also write overlay.mp4: the footage with heat map and score
     #[arg(long)]
     pub(crate) overlay: bool,
+    /// What heat maps are drawn in: violet over red to yellow, or red for anomalies and blue for normal
+    #[arg(long, value_name = "COLOURS", value_enum, default_value_t = HeatColoursArg::Ember)]
+    pub(crate) heat_colours: HeatColoursArg,
 }
 
 /// `vadis eval`.
@@ -266,6 +290,12 @@ pub(crate) struct EvalArgs {
     /// The same score under every normalisation, smoothing and edge rule
     #[arg(long)]
     pub(crate) ladder: bool,
+    /// False positives beside those of this other run of the same footage, each where it finds --recall of the abnormal frames
+    #[arg(long, value_name = "DIR|SCORES", value_hint = ValueHint::AnyPath)]
+    pub(crate) against: Option<PathBuf>,
+    /// Share of abnormal frames that both runs find
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, requires = "against")]
+    pub(crate) recall: f64,
     /// Further columns to set beside the score
     #[arg(long, value_name = "COLUMN")]
     pub(crate) beside: Vec<String>,
@@ -359,6 +389,9 @@ pub(crate) struct ReportArgs {
     /// Also write overlay.mp4 into each run
     #[arg(long)]
     pub(crate) overlay: bool,
+    /// Draw the heat maps of the runs anew in these colours, and keep to them
+    #[arg(long, value_name = "COLOURS", value_enum)]
+    pub(crate) heat_colours: Option<HeatColoursArg>,
 }
 
 /// `vadis data`.

@@ -77,8 +77,8 @@ impl Bootstrap {
     /// As [`LabelledVideo::check`].
     pub fn intervals(&self, videos: &[LabelledVideo<'_>], edges: Edges) -> Result<Intervals, MetricError> {
         let single = videos.len() == 1;
-        let blocks = if single { blocks(videos[0].time_s) } else { Vec::new() };
-        let unit = |video: usize, frame: usize| blocks.get(frame).copied().unwrap_or(video);
+        let units = Units::of(videos);
+        let unit = |video: usize, frame: usize| units.of_frame(video, frame);
         let ranking = Ranking::by_unit(videos, edges, unit)?;
         let moments = ClassMoments::new(videos, edges, ranking.units(), unit);
         let aucs: Vec<Option<f64>> = macro_auc(videos, edges)?.videos.iter().map(|video| video.auc).collect();
@@ -90,7 +90,7 @@ impl Bootstrap {
         });
         let of = |figure: fn(&Resample) -> Option<f64>| percentiles(&resamples, figure);
         Ok(Intervals {
-            unit: if single { format!("block of {BLOCK_S} s") } else { "video".to_owned() },
+            unit: units.name(),
             units: ranking.units(),
             micro_auc: of(|r| r.rank.auc),
             macro_auc: of(|r| r.macro_auc),
@@ -103,7 +103,7 @@ impl Bootstrap {
     }
 
     /// `figure` of each resample, given how often each of `units` was drawn; nothing under two units.
-    fn draw(&self, units: usize, figure: impl Fn(&[u32]) -> Resample + Sync) -> Vec<Resample> {
+    pub(super) fn draw<T: Send>(&self, units: usize, figure: impl Fn(&[u32]) -> T + Sync) -> Vec<T> {
         if units < 2 {
             return Vec::new();
         }
@@ -121,6 +121,29 @@ impl Bootstrap {
             weights[rng.random_range(0..weights.len())] += 1;
         }
         weights
+    }
+}
+
+/// What is resampled: videos, or blocks of the only one.
+pub(super) struct Units {
+    /// Of each frame; none where there are several videos.
+    blocks: Option<Vec<usize>>,
+}
+
+impl Units {
+    pub(super) fn of(videos: &[LabelledVideo<'_>]) -> Self {
+        let single = videos.first().filter(|_| videos.len() == 1);
+        Self { blocks: single.map(|video| blocks(video.time_s)) }
+    }
+
+    /// The unit of a frame, from 0.
+    pub(super) fn of_frame(&self, video: usize, frame: usize) -> usize {
+        self.blocks.as_ref().and_then(|blocks| blocks.get(frame)).copied().unwrap_or(video)
+    }
+
+    /// In words.
+    pub(super) fn name(&self) -> String {
+        if self.blocks.is_some() { format!("block of {BLOCK_S} s") } else { "video".to_owned() }
     }
 }
 
@@ -150,7 +173,7 @@ fn weighted_mean(values: &[Option<f64>], weights: &[u32]) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
-fn percentiles(resamples: &[Resample], figure: fn(&Resample) -> Option<f64>) -> Option<Interval> {
+pub(super) fn percentiles<T>(resamples: &[T], figure: impl Fn(&T) -> Option<f64>) -> Option<Interval> {
     let mut values: Vec<f64> = resamples.iter().filter_map(figure).collect();
     if values.is_empty() || values.len() * 2 < resamples.len() {
         return None;

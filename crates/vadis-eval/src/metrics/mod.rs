@@ -4,11 +4,13 @@
 //! The scores are sorted once, into a [`Ranking`]; every figure and curve is one walk over it, and so is every
 //! resample of the [`bootstrap`].
 
+mod against;
 pub mod bootstrap;
 mod curves;
 mod ranking;
 mod separation;
 
+pub use against::{Against, AtRecall};
 pub use curves::{Confusion, CurvePoint, Curves, Histogram, ThresholdRow};
 pub use ranking::{RankFigures, Ranking};
 pub use separation::Separation;

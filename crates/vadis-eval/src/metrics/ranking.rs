@@ -195,6 +195,34 @@ impl Ranking {
         Some((threshold, self.confusion(flagged)))
     }
 
+    /// The highest threshold that finds a share of `recall` (0 to 1) of the abnormal frames, and the counts there. None
+    /// where a class is missing.
+    pub fn at_recall(&self, recall: f64) -> Option<(f64, Confusion)> {
+        let (threshold, flagged) = self.reaching(recall, None)?;
+        Some((threshold, self.confusion(flagged)))
+    }
+
+    /// Normal frames flagged there when each unit counts `weights[unit]` times.
+    pub(crate) fn false_positives_at_recall(&self, recall: f64, weights: &[u32]) -> Option<u64> {
+        self.reaching(recall, Some(weights)).map(|(_, flagged)| flagged.normal)
+    }
+
+    fn reaching(&self, recall: f64, weights: Option<&[u32]>) -> Option<(f64, Flagged)> {
+        let total = self.totals(weights);
+        if total.normal == 0 || total.abnormal == 0 {
+            return None;
+        }
+        // A little less, because .9 is no binary fraction.
+        let needed = (recall * total.abnormal as f64 - 1e-6).ceil().max(1.0) as u64;
+        let mut reached = None;
+        self.walk(weights, |score, flagged| {
+            if reached.is_none() && flagged.abnormal >= needed {
+                reached = Some((score, flagged));
+            }
+        });
+        reached
+    }
+
     /// The ROC curve: `x` false positive rate, `y` recall, from (0, 0) to (1, 1).
     ///
     /// Thinned to about `points`: a point is kept once the curve has gone on by 2 / `points` (it is 2 long at most).

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::prepare::stated_smoothing;
 use super::sanity::sanity_rows;
 use super::{
-    EvalError, Kinds, LabelledTable, Ladder, LadderRow, PreparedVideo, SanityRow, ScoreProtocol, ladder,
-    prepare,
+    AgainstReport, EvalError, Kinds, LabelledTable, Ladder, LadderRow, PreparedVideo, SanityRow,
+    ScoreProtocol, ladder, prepare,
 };
 use crate::metrics::bootstrap::{Bootstrap, Interval, Intervals};
 use crate::metrics::{
@@ -123,8 +123,25 @@ pub struct Evaluation {
     pub ladder: Option<Vec<LadderRow>>,
     /// Detected events against true ones; where there are events.
     pub operations: Option<Operations>,
+    /// False positives beside those of another run; where asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<AgainstReport>,
     /// What a reader must know.
     pub notes: Vec<String>,
+}
+
+impl Evaluation {
+    /// Takes in how the run's false positives compare with another run's: its figures and, where there are none, a note.
+    pub fn set_against(&mut self, reports: Vec<AgainstReport>) {
+        if reports.is_empty() {
+            self.notes.push("one class only: false positives at equal recall are undefined".to_owned());
+        }
+        for report in &reports {
+            let own = self.protocols.iter().find(|p| p.protocol.name == report.protocol);
+            self.metrics.figures.extend(own.into_iter().flat_map(|own| report.figures(&own.protocol)));
+        }
+        self.against = reports;
+    }
 }
 
 /// Every metric of `table` by `labels[video][frame]` (0 normal, 1 abnormal).
@@ -167,6 +184,7 @@ pub fn evaluate(
         sanity,
         ladder,
         operations: operations.map(|(judged, _)| judged),
+        against: Vec::new(),
         notes,
     })
 }

@@ -5,6 +5,7 @@
 //! `paper`, what the system's paper does, and `causal`, what a live camera can have. [`evaluate`] is the one entry that
 //! every command and the report use; the [`ladder`] shows how much of a figure is protocol.
 
+mod against;
 mod contamination;
 mod evaluate;
 mod kinds;
@@ -12,6 +13,7 @@ mod ladder;
 mod prepare;
 mod sanity;
 
+pub use against::{AgainstReport, Rival, against};
 pub use contamination::{ContaminationError, contaminated_subset};
 pub use evaluate::{EvalOptions, Evaluation, EventRun, ProtocolReport, evaluate};
 pub use kinds::Kinds;
@@ -159,6 +161,16 @@ pub enum EvalError {
         last: u64,
         /// Labels given.
         labels: usize,
+    },
+    /// Two runs that are to be compared have not scored the same frames.
+    #[error("`{other}` does not fit, frame by frame: {video}: {what}")]
+    OtherFootage {
+        /// The video at fault.
+        video: String,
+        /// What the other run is called.
+        other: String,
+        /// Where they differ.
+        what: String,
     },
     /// A row has fewer indicator values than the table has indicator columns.
     #[error("{video}: frame {frame} has no value for `{column}`")]

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use vadis_eval::run::Figure;
+use vadis_eval::run::{Figure, HeatColours};
 
 use super::evaluation::{metric_name, shown};
 use super::events::Picture;
 use super::timelines::shared_range;
 use super::{footer, page};
 use crate::ReportOptions;
+use crate::colour::Palette;
 use crate::plot::{Lane, Range, Timeline, legend};
 use crate::run::{Run, Signal, is_trouble};
 use crate::same_frames::Moment;
@@ -44,7 +45,7 @@ pub(crate) fn comparison(runs: &[Named], moments: &[Moment], options: &ReportOpt
         }
         (footer(env!("CARGO_PKG_VERSION")))
     };
-    page(&format!("{title} side by side · vadis"), &body)
+    page(&format!("{title} side by side · vadis"), &body, Palette::of(HeatColours::default()))
 }
 
 /// Each moment a row: the frame, and every run's heat over it.

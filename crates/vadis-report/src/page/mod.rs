@@ -23,6 +23,7 @@ pub(crate) use comparison::{Named, comparison};
 pub(crate) use timelines::shared_range;
 
 use crate::ReportOptions;
+use crate::colour::Palette;
 use crate::media::{Gallery, Shown};
 use crate::run::Run;
 
@@ -57,7 +58,7 @@ pub(crate) fn report(
         main { @for (id, _, body) in &sections { section id=(id) { (body) } } }
         (footer(&run.info.version))
     };
-    page(&header::title(run), &body)
+    page(&header::title(run), &body, run.palette())
 }
 
 pub(crate) fn footer(version: &str) -> Markup {
@@ -66,13 +67,13 @@ pub(crate) fn footer(version: &str) -> Markup {
 
 /// A whole document around a body. Nothing may be loaded from anywhere, and no script may run but ours, whose digest
 /// the policy names: should a text ever slip through unescaped, it stays text.
-pub(crate) fn page(title: &str, body: &Markup) -> String {
+pub(crate) fn page(title: &str, body: &Markup, palette: &Palette) -> String {
     let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!(
         "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; \
          script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     );
-    let style = format!(":root{{--heat:{}}}\n{STYLE}", crate::colour::css_gradient());
+    let style = format!(":root{{--heat:{}}}\n{STYLE}", palette.css_gradient());
     html! {
         (DOCTYPE)
         html lang="en" {

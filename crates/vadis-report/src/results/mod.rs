@@ -6,9 +6,10 @@ mod table;
 use std::path::Path;
 
 use maud::{Markup, PreEscaped, html};
-use vadis_eval::run::{LambdaPoint, ResultRow, Results};
+use vadis_eval::run::{HeatColours, LambdaPoint, ResultRow, Results};
 
 use crate::ReportError;
+use crate::colour::Palette;
 use crate::files::write_whole;
 use crate::page;
 use crate::plot::{Chart, Layer, Range};
@@ -95,7 +96,7 @@ fn results_page(results: &Results) -> String {
         }
         (page::footer(env!("CARGO_PKG_VERSION")))
     };
-    page::page("Results · vadis", &body)
+    page::page("Results · vadis", &body, Palette::of(HeatColours::default()))
 }
 
 /// Figures by the weight of a combination.

@@ -7,11 +7,11 @@ use std::path::Path;
 use image::{Rgb, RgbImage, Rgba, RgbaImage};
 use vadis_eval::protocol::{EvalOptions, EventRun, evaluate};
 use vadis_eval::run::{
-    Decision, Event, HeatInfo, Labels, LatentPoint, Machine, Metrics, RunInfo, ScoreRow, ScoreTable,
-    SourceInfo, TrainingLog, TrainingRow, TrainingWriter, VideoScores, write_events, write_labels,
-    write_latents,
+    Decision, Event, HeatColours, HeatInfo, Labels, LatentPoint, Machine, Metrics, RunInfo, ScoreRow,
+    ScoreTable, SourceInfo, TrainingLog, TrainingRow, TrainingWriter, VideoScores, write_events,
+    write_labels, write_latents,
 };
-use vadis_report::{HEAT, heat_opacity};
+use vadis_report::Palette;
 use vadis_video::{Codec, Colour, Frame, VideoWriter};
 
 /// What a made-up run has.
@@ -297,6 +297,7 @@ impl FakeRun {
                 scale: 0.12,
                 threshold: 0.03,
                 unit: "mean squared error of an 8×8 patch".to_owned(),
+                colours: HeatColours::default(),
             }),
             combination: None,
             notes: vec![
@@ -328,8 +329,9 @@ fn pictures(folder: &Path, event: &Event) {
     };
     let heat = RgbaImage::from_fn(128, 64, |x, y| {
         let value = (255.0 * (-distance(x * 2, y * 2).powi(2)).exp()) as u8;
-        let [r, g, b] = HEAT[usize::from(value)];
-        Rgba([r, g, b, (255.0 * heat_opacity(value)) as u8])
+        let palette = Palette::of(HeatColours::Ember);
+        let [r, g, b] = palette.colour(value);
+        Rgba([r, g, b, (255.0 * palette.opacity(value)).round() as u8])
     });
     paint(true).save(folder.join("frame.jpg")).unwrap();
     paint(false).save(folder.join("reconstruction.jpg")).unwrap();

@@ -8,7 +8,9 @@ use vadis::data::labels::{read_labels, same_video};
 use vadis::data::{Dataset, OpenOptions, Split};
 use vadis::eval::localisation::{HeatMap, Localiser, TruthMask};
 use vadis::eval::normalise::{Normalisation, NormalisationKind, TrainingStatistics};
-use vadis::eval::protocol::{EvalOptions, Evaluation, EventRun, Kinds, ScoreProtocol, evaluate};
+use vadis::eval::protocol::{
+    AgainstReport, EvalOptions, Evaluation, EventRun, Kinds, Rival, ScoreProtocol, against, evaluate,
+};
 use vadis::eval::run::{
     FRAME_DIFF, Figure, KindFigure, Protocol, RunInfo, ScoreTable, read_events, read_kinds, write_labels,
 };
@@ -42,11 +44,7 @@ pub(super) struct Case {
 
 impl Case {
     pub(super) fn of(args: &EvalArgs) -> Result<Self, Failure> {
-        let folder = run_folder(args);
-        if let Some(folder) = folder {
-            check_run(folder)?;
-        }
-        let table = read_scores(&args.scores)?;
+        let (table, folder) = open_scores(&args.scores)?;
         let dataset = open_dataset(args)?;
         let (labels, stated) = find_labels(args, dataset.as_ref(), &table)?;
         let options = EvalOptions { kinds: kinds(args, &labels)?, ..options(args, &table, folder, &stated)? };
@@ -56,8 +54,11 @@ impl Case {
     /// All that the labels tell; a run directory gets its `metrics.json`, `labels.csv` and a new report.
     pub(super) fn measure(&self, args: &EvalArgs) -> Result<Evaluation, Failure> {
         let Self { table, labels, options, dataset } = self;
-        let folder = run_folder(args);
+        let folder = run_folder(&args.scores);
         let mut evaluation = judge(table, labels, folder, options)?;
+        if let Some(other) = &args.against {
+            evaluation.set_against(self.against(other, args)?);
+        }
         if let Some(folder) = folder {
             let protocol = &evaluation.protocols[0].protocol.clone();
             evaluation.metrics.figures.extend(localise(args, dataset.as_ref(), table, folder, protocol)?);
@@ -70,11 +71,31 @@ impl Case {
         }
         Ok(evaluation)
     }
+
+    /// The false positives beside those of another run of the same footage.
+    fn against(&self, other: &Path, args: &EvalArgs) -> Result<Vec<AgainstReport>, Failure> {
+        if !(args.recall > 0.0 && args.recall <= 1.0) {
+            return Err(usage("--recall must be above 0 and at most 1"));
+        }
+        let (table, folder) = open_scores(other)?;
+        let options = options(args, &table, folder, &self.options.labels)?;
+        let name = other.display().to_string();
+        let rival = Rival { name: &name, table: &table, options: &options };
+        Ok(against(&self.table, &self.labels, &self.options, rival, args.recall)?)
+    }
 }
 
-/// The run directory, where scores are those of one.
-fn run_folder(args: &EvalArgs) -> Option<&Path> {
-    args.scores.is_dir().then_some(args.scores.as_path())
+/// Scores, and the run directory where they are those of one.
+fn open_scores(path: &Path) -> Result<(ScoreTable, Option<&Path>), Failure> {
+    let folder = run_folder(path);
+    if let Some(folder) = folder {
+        check_run(folder)?;
+    }
+    Ok((read_scores(path)?, folder))
+}
+
+fn run_folder(path: &Path) -> Option<&Path> {
+    path.is_dir().then_some(path)
 }
 
 fn read_scores(path: &Path) -> Result<ScoreTable, Failure> {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use vadis::Failure;
 use vadis::eval::run::{Event, RunInfo, read_events};
-use vadis::report::{OverlayOptions, ReportOptions, overlay, write_chapters, write_comparison, write_report};
+use vadis::report::{
+    OverlayOptions, ReportOptions, overlay, recolour, write_chapters, write_comparison, write_report,
+};
 
 use super::Output;
 use crate::cli::ReportArgs;
@@ -15,6 +17,9 @@ pub(super) fn run(args: &ReportArgs, output: &Output<'_>) -> Result<(), Failure>
     let options = ReportOptions::default();
     let mut pages: Vec<PathBuf> = Vec::new();
     for run in &args.runs {
+        if let Some(colours) = args.heat_colours {
+            recolour(run, colours.into())?.iter().for_each(|problem| output.note(problem));
+        }
         write_players_files(run, args.overlay)?;
         pages.push(write_report(run, &options)?);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use vadis::eval::run::{CombinationInfo, Event, RunInfo};
+use vadis::eval::run::{CombinationInfo, Event, HeatColours, RunInfo};
 use vadis::report::{ReportOptions, write_report};
 use vadis::stages::{
     DecisionOptions, Opened, Replay, ScoreOptions, Surroundings, decide, illustrate, open_sources, score,
@@ -39,7 +39,8 @@ pub(super) fn run(args: &ScanArgs, output: &Output<'_>) -> Result<(), Failure> {
         seconds: learnt.seconds.clone(),
         combination: None,
     };
-    let options = FinishOptions { decision, overlay: args.overlay, replay: None };
+    let colours = args.heat_colours.into();
+    let options = FinishOptions { decision, overlay: args.overlay, colours, replay: None };
     finish(learnt.model.as_ref(), &sources, &folder, header, &options, &surroundings, output)
 }
 
@@ -91,6 +92,8 @@ pub(super) struct Header {
 pub(super) struct FinishOptions<'a> {
     pub(super) decision: DecisionOptions,
     pub(super) overlay: bool,
+    /// What heat is drawn in.
+    pub(super) colours: HeatColours,
     /// Scores that are there already.
     pub(super) replay: Option<&'a Replay<'a>>,
 }
@@ -126,7 +129,7 @@ pub(super) fn complete(
     options: &FinishOptions<'_>,
     surroundings: &Surroundings<'_>,
 ) -> Result<Finished, Failure> {
-    let with_heat = ScoreOptions { heat: true };
+    let with_heat = ScoreOptions { heat: true, colours: options.colours };
     let scored = match options.replay {
         Some(replay) => {
             score_by(model, &|opened| replay.scorer(opened), sources, folder, with_heat, surroundings)?
@@ -135,8 +138,15 @@ pub(super) fn complete(
     };
     let decided = decide(folder, &scored.frames, model.statistics(), &options.decision)?;
     let began = std::time::Instant::now();
-    let (events, more) =
-        illustrate(model, sources, &scored.sources, decided.candidates, folder, surroundings)?;
+    let (events, more) = illustrate(
+        model,
+        sources,
+        &scored.sources,
+        decided.candidates,
+        folder,
+        options.colours,
+        surroundings,
+    )?;
     let mut run = RunInfo {
         command: header.command.to_owned(),
         command_line: machine::command_line(),

@@ -54,7 +54,8 @@ fn score(args: &ScoreArgs, output: &Output<'_>) -> Result<(), Failure> {
     let (preset, seed) = (presets(&loaded.infos), loaded.infos[0].seed);
     let combination = loaded.judge.described(&args.models);
     let header = Header { command: "score", preset, seed, started, notes, seconds, combination };
-    let options = FinishOptions { decision, overlay: args.overlay, replay: None };
+    let colours = args.heat_colours.into();
+    let options = FinishOptions { decision, overlay: args.overlay, colours, replay: None };
     finish(loaded.judge.model(), &sources, &args.output, header, &options, &surroundings, output)
 }
 

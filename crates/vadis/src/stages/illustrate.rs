@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vadis_eval::events::{EventCandidate, EventKind, RankConfig, rank};
 use vadis_eval::group::typical_distance;
-use vadis_eval::run::{Event, LatentPoint, SourceInfo, write_events, write_latents};
+use vadis_eval::run::{Event, HeatColours, LatentPoint, SourceInfo, write_events, write_latents};
 use vadis_report::{MediaOptions, Seen, make_event_media};
 use vadis_systems::{Explanation, InputFormat, Model, Projection};
 use vadis_video::{Colour, Frame, Source, grab_frames};
@@ -17,7 +17,7 @@ use crate::progress::Stage;
 /// Frames read for the latent map, in windows spread evenly over all footage.
 const MAP_FRAMES: u64 = 1200;
 
-/// Ranks the events, writes `events.csv`, `latents.csv` and the pictures of the first events into `folder`.
+/// Ranks the events, writes `events.csv`, `latents.csv` and the pictures of the first events into `folder`, heat in `colours`.
 /// Returns the ranked events and what went wrong on the way.
 ///
 /// # Errors
@@ -28,6 +28,7 @@ pub fn illustrate(
     scored: &[SourceInfo],
     mut candidates: Vec<EventCandidate>,
     folder: &Path,
+    colours: HeatColours,
     surroundings: &Surroundings<'_>,
 ) -> Result<(Vec<Event>, Vec<String>), Failure> {
     let mut stage = Stage::new("illustrating", None, surroundings.quiet);
@@ -46,7 +47,7 @@ pub fn illustrate(
     write_latents(&folder.join("latents.csv"), &map(&explained, &events, &groups))?;
     stage.set(1, None, "pictures");
     let sources: Vec<Source> = sources.iter().map(|s| s.source.clone()).collect();
-    let options = MediaOptions { read: surroundings.read.clone(), ..MediaOptions::default() };
+    let options = MediaOptions { colours, read: surroundings.read.clone(), ..MediaOptions::default() };
     let input = model.input();
     let see = |event: &Event, _: &Frame| {
         let explanation = explained.get(&(event.video.clone(), event.peak_frame));

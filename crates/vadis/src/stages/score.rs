@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use vadis_eval::localisation::{Bounds, HeatMap, heat_regions};
-use vadis_eval::run::{FRAME_DIFF, HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo};
+use vadis_eval::run::{
+    FRAME_DIFF, HeatColours, HeatInfo, Region, RegionWriter, ScoreRow, ScoreWriter, SourceInfo,
+};
 use vadis_motion::{FrameDiff, FrameDiffConfig};
 use vadis_systems::combination::numbered;
 use vadis_systems::{InputFormat, Model, Scored, Scorer};
@@ -31,6 +33,8 @@ const MIN_REGION_SHARE: f64 = 1.0 / 512.0;
 pub struct ScoreOptions {
     /// Write `heat.mkv` and `regions.csv`.
     pub heat: bool,
+    /// What heat is to be drawn in.
+    pub colours: HeatColours,
 }
 
 /// A run's scores as the later stages need them.
@@ -152,6 +156,7 @@ impl Files {
             scale: 4.0 * usual,
             threshold: usual,
             unit: model.heat_unit().to_owned(),
+            colours: options.colours,
         };
         let video = VideoWriter::create(&folder.join("heat.mkv"), width, height, 25.0, Codec::Ffv1Grey)?;
         let regions = RegionWriter::create(&folder.join("regions.csv"))?;

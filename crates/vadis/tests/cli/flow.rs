@@ -160,6 +160,66 @@ fn eval_measures_a_run_and_report_shows_it() {
 }
 
 #[test]
+fn eval_sets_false_positives_against_those_of_another_run() {
+    let scanned = scanned();
+    let folder = folder();
+    let here = folder.path();
+    let run = scanned.copy(here);
+    let labels = scanned.own_labels(here, 30);
+    let other = here.join("other.csv");
+    let table = fs::read_to_string(run.join("scores.csv")).expect("scores.csv");
+    fs::write(&other, &table).expect("written");
+    let eval = ["eval", text(&run), "--labels", text(&labels), "--against", text(&other), "--recall", "0.8"];
+    let json = vadis(here, eval.iter().chain(&["--json"])).done().json();
+    let against = json["against"].as_array().expect("one for each protocol");
+    assert_eq!(against.len(), 2);
+    assert_eq!((&against[0]["recall"], &against[0]["other_run"]), (&0.8.into(), &text(&other).into()));
+    for side in ["this", "other"] {
+        assert!(
+            against[0][side]["frames"]["true_positive"].as_u64().is_some_and(|found| found > 0),
+            "{side}"
+        );
+    }
+    let metrics = Metrics::read(&run.join("metrics.json")).expect("metrics.json");
+    let figure =
+        |metric: &str| metrics.figures.iter().find(|f| f.metric == metric && f.protocol.name == "paper");
+    assert!(figure("fewer_false_positives_at_80_recall").is_some_and(|f| f.note.contains("other.csv")));
+    assert!(figure("false_positives_at_80_recall_other").is_some());
+    let same = ["eval", text(&run), "--labels", text(&labels), "--against", text(&run)];
+    let words = vadis(here, same).done().out;
+    assert!(words.contains("fewer_false_positives_at_90_recall 0.0000"), "{words}");
+    assert!(
+        fs::read_to_string(run.join("report.html")).expect("made anew").contains("fewer false positives")
+    );
+
+    let shorter: String = table.lines().take(40).map(|line| format!("{line}\n")).collect();
+    fs::write(&other, shorter).expect("written");
+    vadis(here, eval).failed(1, &["other.csv", "scene", "39 there"]);
+    fs::write(&other, table.replace("\nscene,", "\nelsewhere,")).expect("written");
+    vadis(here, eval).failed(1, &["other.csv", "has not scored this video"]);
+    vadis(here, eval[..6].iter().chain(&["--recall", "1.5"])).failed(2, &["--recall"]);
+}
+
+#[test]
+fn heat_is_drawn_in_the_colours_asked_for() {
+    let scanned = scanned();
+    let folder = folder();
+    let run = scanned.copy(folder.path());
+    let labels = scanned.own_labels(folder.path(), 30);
+    vadis(folder.path(), ["eval", text(&run), "--labels", text(&labels)]).done();
+    let heat = run.join("mistakes/false-positive-1-heat.png");
+    let before = fs::read(&heat).expect("the worst mistake has heat");
+    vadis(folder.path(), ["report", text(&run), "--heat-colours", "red-blue"]).done();
+    assert_ne!(fs::read(&heat).expect("still there"), before);
+    assert!(
+        fs::read_to_string(run.join("run.json")).expect("run.json").contains("\"colours\": \"red-blue\"")
+    );
+    vadis(folder.path(), ["report", text(&run), "--heat-colours", "ember"]).done();
+    assert_eq!(fs::read(&heat).expect("still there"), before);
+    vadis(folder.path(), ["report", text(&run), "--heat-colours", "rainbow"]).failed(2, &["red-blue"]);
+}
+
+#[test]
 fn a_run_tells_what_was_typed_and_where() {
     let info = RunInfo::read(&scanned().run().join("run.json")).expect("run.json");
     let quick: String = QUICK.iter().map(|word| format!(" {word}")).collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vadis::eval::run::{ResultRow, Results, RunInfo, ScoreTable};
+use vadis::eval::run::{HeatColours, ResultRow, Results, RunInfo, ScoreTable};
 use vadis::stages::{Replay, observe};
 use vadis::systems::combination::{Combination, Standard, Weights};
 use vadis::systems::{Model, ModelInfo, Statistics};
@@ -91,7 +91,12 @@ impl Joint<'_> {
             seconds: Vec::new(),
             combination: Some(described(&combination, &folders)),
         };
-        let options = FinishOptions { decision: decision()?, overlay: false, replay: Some(&replay) };
+        let options = FinishOptions {
+            decision: decision()?,
+            overlay: false,
+            colours: HeatColours::default(),
+            replay: Some(&replay),
+        };
         let run = complete(&combination, &footage.test, &folder, header, &options, surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
         let (case, evaluation) = self.bench.judged(&folder, results)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vadis::eval::protocol::{EvalOptions, Evaluation, evaluate};
-use vadis::eval::run::{DatasetSanity, ResultRow, Results, RunInfo};
+use vadis::eval::run::{DatasetSanity, HeatColours, ResultRow, Results, RunInfo};
 use vadis::report::write_results;
 use vadis::stages::{DecisionOptions, Opened, Surroundings};
 use vadis::systems::{method, methods};
@@ -225,7 +225,12 @@ impl Bench<'_> {
             seconds: learnt.seconds.clone(),
             combination: None,
         };
-        let options = FinishOptions { decision: decision()?, overlay: false, replay: None };
+        let options = FinishOptions {
+            decision: decision()?,
+            overlay: false,
+            colours: HeatColours::default(),
+            replay: None,
+        };
         let test = &self.footage.test;
         let run = complete(learnt.model.as_ref(), test, &folder, header, &options, self.surroundings)?.run;
         run.notes.iter().for_each(|note| output.note(note));
@@ -332,6 +337,8 @@ impl Bench<'_> {
             kinds: truth.kinds.clone(),
             fpr: 0.05,
             ladder: false,
+            against: None,
+            recall: 0.9,
             beside: Vec::new(),
             column: "score".to_owned(),
             smoothing: None,
