@@ -11,7 +11,7 @@
 //! | `latents.csv` | [`LatentPoint`] |
 //! | `results.json` | [`Results`] of a benchmark, beside its run directories |
 //! | `labels.csv` | frame labels the run was evaluated with: `video,frame,label` |
-//! | `events/001/` … | pictures of the ranked events: `frame.jpg`, `reconstruction.jpg`, `likelihood.png`, `heat.png`, `clip.mp4` (any may be missing) |
+//! | `events/001/` … | pictures of the ranked events: `frame.jpg`, `reconstruction.jpg`, `likelihood.png`, `heat.png`, `clip.mp4`, `grad-cam-1-LAYER.png` … (any may be missing) |
 //! | `mistakes/` | frames that the score has most wrong against the labels, with their heat |
 //!
 //! Tables are UTF-8 CSV with a header and `\n` line ends; numbers are the shortest decimals that read back as the same

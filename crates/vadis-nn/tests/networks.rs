@@ -278,6 +278,31 @@ fn cae_agrees_with_pytorch() {
     });
 }
 
+/// Eqs. 1 and 2 of Selvaraju et al., over the layers of `cae`; `scripts/grad_cam.py` made the maps.
+#[test]
+fn grad_cam_agrees_with_pytorch() {
+    let fixture = Fixture::read("cae");
+    let file = Fixture::path("grad_cam.safetensors");
+    let maps = vadis_nn::weights::WeightFile::load(&file).unwrap().tensors;
+    let device = common::device();
+    let config = CaeConfig { width: 0.25, ..CaeConfig::new(1, [16, 24]) };
+    let network = config.init(&device, &mut rng()).unwrap().load_state_dict(fixture.state.clone()).unwrap();
+    let x: Tensor<4> = fixture.tensor("x", &device);
+    let (y, taps) = network.tapped(x.clone());
+    assert!(difference(&values(y.clone()), fixture.values("y")) < 1e-5);
+    let (shape, weights) = &maps["weights"];
+    let shape: [usize; 4] = shape.as_slice().try_into().unwrap();
+    let weights = Tensor::<4>::from_data(TensorData::new(weights.clone(), shape), &device);
+    let target = x.neg().add_scalar(1.0);
+    let gradients = ((y - target.autodiff()).square() * weights.autodiff()).sum().backward();
+    assert_eq!(taps.len(), Cae::LAYERS.len());
+    for (name, tapped) in Cae::LAYERS.into_iter().zip(taps) {
+        let map = tapped.grad_cam(&gradients, [16, 24]).unwrap();
+        let worst = difference(&map, &maps[name].1);
+        assert!(worst < 1e-4, "{name}: {worst}");
+    }
+}
+
 /// Two encoders' passes stand for one: the second decoder reads the same latents.
 #[test]
 fn a_second_decoder_reads_the_latents() {

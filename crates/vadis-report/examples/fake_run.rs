@@ -54,7 +54,11 @@ fn with_footage(run: &Path, source: &Source, fake: &common::FakeRun) {
         let small = shrink(frame, (frame.width / 8).max(1), (frame.height / 8).max(1)).ok()?;
         shrink(&small, frame.width, frame.height).ok()
     };
-    let blur = |_: &_, frame: &vadis_video::Frame| Seen { reconstruction: blurred(frame), likelihood: None };
+    let blur = |_: &_, frame: &vadis_video::Frame| Seen {
+        reconstruction: blurred(frame),
+        likelihood: None,
+        layers: Vec::new(),
+    };
     let sources = std::slice::from_ref(source);
     let summary = make_event_media(run, &events, sources, blur, &MediaOptions::default()).unwrap();
     println!("{summary:?}");

@@ -78,7 +78,7 @@ fn ember(t: f64) -> [u8; 3] {
 fn red_blue(t: f64) -> [u8; 3] {
     let from_middle = (2.0 * t - 1.0).abs();
     let hue: f64 = if t < 0.5 { 262.0 } else { 27.0 };
-    oklch_to_srgb(0.95 - 0.43 * from_middle, 0.21 * from_middle, hue.to_radians())
+    oklch_to_srgb(0.95 - 0.40 * from_middle, 0.21 * from_middle, hue.to_radians())
 }
 
 fn interpolate(knots: &[f64], t: f64) -> f64 {

@@ -1,5 +1,5 @@
 //! Pictures and clips of the events: `events/001/frame.jpg`, `reconstruction.jpg`, `likelihood.png`, `heat.png`,
-//! `clip.mp4`.
+//! `clip.mp4`, and `grad-cam-1-encoder.conv1.png` and on for each layer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,9 @@ use vadis_video::{Frame, ReadOptions, Source, extract_clip};
 use crate::ReportError;
 use crate::colour::Palette;
 use crate::files::remove;
-use crate::media::{CLIP, FRAME, HEAT as HEAT_FILE, LIKELIHOOD, RECONSTRUCTION, folder};
+use crate::media::{
+    CLIP, FRAME, HEAT as HEAT_FILE, LIKELIHOOD, RECONSTRUCTION, folder, layer_file, layer_files,
+};
 use crate::pictures::{fitted, frame_at, write_heats, write_jpeg, write_png};
 
 /// What is made for each event.
@@ -45,6 +47,8 @@ pub struct Seen {
     pub reconstruction: Option<Frame>,
     /// Grey: how unlikely each place is, 0 to 255.
     pub likelihood: Option<Frame>,
+    /// Grey, by the name of a layer of the network, in its order: where the layer raises the score, 0 to 255.
+    pub layers: Vec<(String, Frame)>,
 }
 
 /// What came of it.
@@ -100,6 +104,9 @@ pub fn make_event_media(
                 if let Some(map) = seen.likelihood {
                     write_png(&folder.join(LIKELIHOOD), &map, palette)?;
                 }
+                for (index, (name, map)) in seen.layers.iter().enumerate() {
+                    write_png(&layer_file(&folder, index, name), map, palette)?;
+                }
                 if let Some(picture) = seen.reconstruction {
                     write_jpeg(&folder.join(RECONSTRUCTION), &fitted(&picture, options.max_width)?)?;
                     summary.reconstructions += 1;
@@ -128,6 +135,7 @@ fn remove_stale(run_dir: &Path) -> Result<(), ReportError> {
         for name in [FRAME, RECONSTRUCTION, LIKELIHOOD, HEAT_FILE, CLIP] {
             remove(&folder.join(name))?;
         }
+        layer_files(&folder).iter().try_for_each(|(_, file)| remove(file))?;
     }
     Ok(())
 }

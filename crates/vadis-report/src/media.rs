@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +15,10 @@ pub(crate) const HEAT: &str = "heat.png";
 pub(crate) const RECONSTRUCTION: &str = "reconstruction.jpg";
 pub(crate) const LIKELIHOOD: &str = "likelihood.png";
 pub(crate) const CLIP: &str = "clip.mp4";
+/// What the files of an event's layer maps begin with: `grad-cam-1-NAME.png`, numbered from 1 in the network's order.
+const LAYER: &str = "grad-cam-";
+/// Layers shown at most.
+const MOST_LAYERS: usize = 24;
 /// Those of an event that are heat in its colours.
 pub(crate) const HEATS: [&str; 2] = [HEAT, LIKELIHOOD];
 /// What a system that learns from pseudo-anomalies was shown, in the run's folder.
@@ -25,6 +29,28 @@ pub(crate) fn folder(run_dir: &Path, rank: usize) -> std::path::PathBuf {
     run_dir.join("events").join(format!("{rank:03}"))
 }
 
+/// The file of an event's layer map; `index` from 0.
+pub(crate) fn layer_file(folder: &Path, index: usize, name: &str) -> PathBuf {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    folder.join(format!("{LAYER}{}-{name}.png", index + 1))
+}
+
+/// Names and files of an event's layer maps that there are, in the network's order.
+pub(crate) fn layer_files(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<(usize, String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let file = entry.file_name().into_string().ok()?;
+            let (number, name) = file.strip_prefix(LAYER)?.strip_suffix(".png")?.split_once('-')?;
+            Some((number.parse().ok()?, name.to_owned(), entry.path()))
+        })
+        .collect();
+    found.sort();
+    found.truncate(MOST_LAYERS);
+    found.into_iter().map(|(_, name, path)| (name, path)).collect()
+}
+
 /// An event's media as `data:` addresses; what is missing, broken or beyond the budget is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Media {
@@ -33,6 +59,8 @@ pub(crate) struct Media {
     pub(crate) reconstruction: Option<String>,
     pub(crate) likelihood: Option<String>,
     pub(crate) clip: Option<String>,
+    /// Where each layer raises the score, by the layer's name.
+    pub(crate) layers: Vec<(String, String)>,
 }
 
 /// A mistake with its frame and heat as `data:` addresses.
@@ -76,6 +104,8 @@ pub(crate) fn collect(run_dir: &Path, events: usize, budget: u64) -> Gallery {
         item.heat = budget.take(&folder.join(HEAT));
         item.reconstruction = budget.take(&folder.join(RECONSTRUCTION));
         item.likelihood = budget.take(&folder.join(LIKELIHOOD));
+        let layers = layer_files(&folder).into_iter();
+        item.layers = layers.filter_map(|(name, file)| Some((name, budget.take(&file)?))).collect();
     }
     let sheet = budget.take(&run_dir.join(SHEET));
     let pictures_dropped = std::mem::take(&mut budget.dropped);

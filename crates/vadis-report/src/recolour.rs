@@ -7,7 +7,7 @@ use vadis_video::{Colour, Frame};
 
 use crate::ReportError;
 use crate::colour::Palette;
-use crate::media::{HEATS, folder};
+use crate::media::{HEATS, folder, layer_files};
 use crate::mistakes;
 use crate::pictures::write_png;
 
@@ -42,7 +42,10 @@ pub fn recolour(run_dir: &Path, colours: HeatColours) -> Result<Vec<String>, Rep
 /// Those there are.
 fn pictures(run_dir: &Path) -> Vec<PathBuf> {
     let events = (1..).map(|rank| folder(run_dir, rank)).take_while(|folder| folder.is_dir());
-    let of_events = events.flat_map(|folder| HEATS.map(|name| folder.join(name)));
+    let of_events = events.flat_map(|folder| {
+        let layers = layer_files(&folder).into_iter().map(|(_, file)| file);
+        HEATS.map(|name| folder.join(name)).into_iter().chain(layers).collect::<Vec<_>>()
+    });
     let all = of_events.chain(mistakes::heat_files(run_dir));
     all.filter(|file| file.is_file()).collect()
 }

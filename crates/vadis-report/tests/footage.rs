@@ -57,6 +57,7 @@ fn events_get_the_picture_of_their_peak_and_a_clip() {
     let keep = |_: &_, frame: &Frame| Seen {
         reconstruction: Some(frame.clone()),
         likelihood: Some(Frame::filled(8, 4, Colour::Grey, 200)),
+        layers: [10, 200].map(|v| (format!("part/conv{v}"), Frame::filled(8, 4, Colour::Grey, v))).to_vec(),
     };
     let summary = make_event_media(&run, &events, sources, keep, &MediaOptions::default()).unwrap();
     assert_eq!(summary.problems, Vec::<String>::new());
@@ -74,6 +75,11 @@ fn events_get_the_picture_of_their_peak_and_a_clip() {
     let page = std::fs::read_to_string(write_report(&run, &ReportOptions::default()).unwrap()).unwrap();
     assert!(page.contains("data:video/mp4;base64,") && page.contains("data:image/jpeg;base64,"));
     assert!(page.contains("data:image/png;base64,") && page.contains(">unlikely<"));
+    let layers = ["events/001/grad-cam-1-part_conv10.png", "events/001/grad-cam-2-part_conv200.png"];
+    assert!(layers.iter().all(|file| run.join(file).is_file()));
+    assert!(page.contains("<section id=\"layers\"") && page.contains(">part_conv200<"));
+    make_event_media(&run, &events, sources, |_, _| Seen::default(), &MediaOptions::default()).unwrap();
+    assert!(layers.iter().all(|file| !run.join(file).exists()), "those of an earlier run are gone");
 }
 
 #[test]

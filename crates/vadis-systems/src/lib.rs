@@ -172,6 +172,18 @@ pub trait Model: Send + Sync {
     fn explain_at(&self, frames: &[Frame], at: usize) -> Result<Explanation, SystemError> {
         self.explain(frames.get(..=at).unwrap_or(frames))
     }
+    /// Names of the network's layers that [`Self::attend`] tells of, in order; none of a system that cannot tell.
+    fn layers(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Where the activations of each of [`Self::layers`] raise the score of `frames[at]`, by Grad-CAM: planes `height * width`
+    /// of the input format, ≥ 0. `frames` are consecutive and reach [`Self::delay`] frames around it, where there are frames.
+    ///
+    /// # Errors
+    /// As [`Self::explain`].
+    fn attend(&self, _frames: &[Frame], _at: usize) -> Result<Vec<Vec<f32>>, SystemError> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a model makes of one frame, for people.

@@ -78,6 +78,22 @@ impl Patches {
         let table = [self.table(|i| f64::from(values[i]))];
         self.sums(&table).map(|(area, [sum])| sum / area).fold(0.0, f64::max)
     }
+
+    /// For each pixel how much its value counts in [`Self::worst_mean`]: one over the area in the patch of the largest mean,
+    /// the first of equals, else 0.
+    pub(crate) fn worst_weights(&self, values: &[f32]) -> Vec<f32> {
+        let table = [self.table(|i| f64::from(values[i]))];
+        let means: Vec<f64> = self.sums(&table).map(|(area, [sum])| sum / area).collect();
+        let worst = self.places.iter().zip(means).rev().max_by(|a, b| a.1.total_cmp(&b.1));
+        let mut weights = vec![0.0; self.width * self.height];
+        if let Some(((corners, area), _)) = worst {
+            let [top, left, bottom, right] = corners.sides(self.width);
+            for row in weights.chunks_exact_mut(self.width).take(bottom).skip(top) {
+                row[left..right].fill((1.0 / area) as f32);
+            }
+        }
+        weights
+    }
 }
 
 /// Places of a rectangle's corners in a summed-area table.

@@ -109,6 +109,31 @@ mod tests {
         prop::collection::vec(prop::collection::vec((0i32..60, 0u8..2), 5..60), 3)
     }
 
+    /// The columns of a video of scores `score`.
+    struct Owned {
+        scores: Vec<f64>,
+        labels: Vec<u8>,
+        edge: Vec<bool>,
+        time_s: Vec<f64>,
+    }
+
+    impl Owned {
+        fn all(frames: &Frames, score: impl Fn(i32) -> f64) -> Vec<Self> {
+            let video = |video: &Vec<(i32, u8)>| Self {
+                scores: video.iter().map(|frame| score(frame.0)).collect(),
+                labels: video.iter().map(|frame| frame.1).collect(),
+                edge: vec![false; video.len()],
+                time_s: vec![0.0; video.len()],
+            };
+            frames.iter().map(video).collect()
+        }
+
+        fn labelled(&self) -> LabelledVideo<'_> {
+            let Self { scores, labels, edge, time_s } = self;
+            LabelledVideo { video: "a", scores, labels, edge, time_s }
+        }
+    }
+
     /// The figures of scores `this` and `other` of the frames' values.
     fn set_against(
         frames: &Frames,
@@ -116,32 +141,10 @@ mod tests {
         other: impl Fn(i32) -> f64,
         recall: f64,
     ) -> Option<Against> {
-        let of = |score: &dyn Fn(i32) -> f64| -> Vec<Vec<f64>> {
-            frames.iter().map(|video| video.iter().map(|frame| score(frame.0)).collect()).collect()
-        };
-        let (this, other) = (of(&this), of(&other));
-        let labels: Vec<Vec<u8>> =
-            frames.iter().map(|video| video.iter().map(|frame| frame.1).collect()).collect();
-        let edge = vec![false; 60];
-        let time_s = vec![0.0; 60];
-        let videos = |scores: &'_ [Vec<f64>]| -> Vec<(usize, Vec<f64>)> {
-            scores.iter().cloned().enumerate().collect()
-        };
-        let (this, other) = (videos(&this), videos(&other));
-        let labelled = |scores: &'_ [(usize, Vec<f64>)]| {
-            scores
-                .iter()
-                .map(|(i, scores)| LabelledVideo {
-                    video: "a",
-                    scores,
-                    edge: &edge[..scores.len()],
-                    labels: &labels[*i],
-                    time_s: &time_s[..scores.len()],
-                })
-                .collect::<Vec<_>>()
-        };
+        let (this, other) = (Owned::all(frames, this), Owned::all(frames, other));
+        let [this, other] = [&this, &other].map(|all| all.iter().map(Owned::labelled).collect::<Vec<_>>());
         let bootstrap = Some(Bootstrap { resamples: 40, seed: 0 });
-        Against::of(&labelled(&this), &labelled(&other), Edges::Keep, recall, bootstrap).unwrap()
+        Against::of(&this, &other, Edges::Keep, recall, bootstrap).unwrap()
     }
 
     /// Something else than the score of the same frame.

@@ -11,7 +11,7 @@ use vadis_kernels::volume::{Conv, Plan, PlanError, Scratch};
 use super::packed::{Packed, PackedPair};
 use super::{Arithmetic, as_clip, as_image, check_width, does_not_fit, flattened, scaled, unflattened};
 use crate::NnError;
-use crate::segment::{LoadError, NamedTensor, StateDict, VolumeSegment, by_part, under};
+use crate::segment::{LoadError, NamedTensor, StateDict, Tapped, VolumeSegment, by_part, under};
 
 /// Channels of the inner layers at a width of 1.
 const CHANNELS: [usize; 3] = [32, 64, 128];
@@ -171,6 +171,31 @@ impl Cae {
     /// If `z` has another shape.
     pub fn decode(&self, z: Tensor<4>) -> Tensor<4> {
         as_image(self.decoder.forward(as_clip(z)))
+    }
+
+    /// The layers that [`Cae::tapped`] taps, in order: all but the last, which gives the frame itself.
+    pub const LAYERS: [&str; 6] = [
+        "encoder.conv1",
+        "encoder.conv2",
+        "encoder.conv3",
+        "decoder.conv1",
+        "decoder.conv2",
+        "decoder.conv3",
+    ];
+
+    /// Reconstructions with autodiff, by burn's own operations, and [`Cae::LAYERS`], from which Grad-CAM is made.
+    ///
+    /// # Shapes
+    /// As [`Cae::forward`].
+    ///
+    /// # Panics
+    /// If `x` does not have the configured size.
+    pub fn tapped(&self, x: Tensor<4>) -> (Tensor<4>, Vec<Tapped>) {
+        let nodes = ["conv1", "conv2", "conv3"];
+        let (latent, mut taps) = self.encoder.tapped(as_clip(x), &nodes);
+        let (given, of_decoder) = self.decoder.tapped(latent, &nodes);
+        taps.extend(of_decoder);
+        (as_image(given), taps)
     }
 
     /// The network packed for inference on the CPU.

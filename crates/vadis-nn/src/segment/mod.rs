@@ -6,6 +6,7 @@
 //! layouts.
 
 mod fast;
+mod grad_cam;
 mod image;
 mod named;
 mod reference;
@@ -13,6 +14,7 @@ mod state;
 mod volume;
 mod volume_reference;
 
+pub use grad_cam::Tapped;
 pub use image::Segment;
 pub use named::{LoadError, NamedTensor, with_values};
 pub use state::{StateDict, by_part, under};

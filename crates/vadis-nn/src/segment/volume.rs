@@ -6,10 +6,11 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use vadis_kernels::volume::{
-    Frozen, FrozenInt8, Network, Operation, Options, Plan, RunError, Scales, Scratch, View, Workspace,
+    Frozen, FrozenInt8, Network, Node, Operation, Options, Plan, RunError, Scales, Scratch, View, Workspace,
 };
 
 use super::fast::{self, Engine, Kernels, Trained};
+use super::grad_cam::Tapped;
 use super::named::{self, LoadError, NamedTensor, flat_parameter, flat_values, flatten, named, with_values};
 use super::volume_reference;
 
@@ -129,6 +130,28 @@ impl VolumeSegment {
             self.follow(&pass.statistics.into_iter().flat_map(flat_values).collect::<Vec<_>>());
         }
         pass.output
+    }
+
+    /// The function in evaluation by burn's own operations, with autodiff: its output, and those of `nodes` that there are,
+    /// in the plan's order, each tapped behind its activation.
+    ///
+    /// # Panics
+    /// As [`VolumeSegment::forward`].
+    pub fn tapped(&self, x: Tensor<5>, nodes: &[&str]) -> (Tensor<5>, Vec<Tapped>) {
+        self.check(&x);
+        let [weight, running] = [self.weight.val(), self.running.value_sync()].map(Tensor::autodiff);
+        let mut taps = Vec::with_capacity(nodes.len());
+        let tap = |node: &Node, value: Tensor<5>| {
+            if !nodes.contains(&node.name.as_str()) {
+                return value;
+            }
+            let (tapped, on) = Tapped::new(value);
+            taps.push(tapped);
+            on
+        };
+        let x = x.autodiff();
+        let pass = volume_reference::forward_through(self.plan(), &weight, &running, x, false, tap);
+        (pass.output, taps)
     }
 
     /// The parameter, and the running statistics without the numbers of batches.

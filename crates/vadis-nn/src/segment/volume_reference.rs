@@ -19,13 +19,25 @@ pub(super) struct Pass {
 
 /// Runs `plan` on `x` = `[batch, channels, time, height, width]` with the flat parameter and the
 /// running statistics.
-#[allow(clippy::needless_pass_by_value, reason = "tensors are handles, passed as burn does")]
 pub(super) fn forward(
     plan: &Plan,
     weight: &Tensor<1>,
     running: &Tensor<1>,
     x: Tensor<5>,
     training: bool,
+) -> Pass {
+    forward_through(plan, weight, running, x, training, |_, value| value)
+}
+
+/// As [`forward`], each node's value going on as `tap` gives it back.
+#[allow(clippy::needless_pass_by_value, reason = "tensors are handles, passed as burn does")]
+pub(super) fn forward_through(
+    plan: &Plan,
+    weight: &Tensor<1>,
+    running: &Tensor<1>,
+    x: Tensor<5>,
+    training: bool,
+    mut tap: impl FnMut(&Node, Tensor<5>) -> Tensor<5>,
 ) -> Pass {
     let mut values: Vec<Tensor<5>> = Vec::with_capacity(plan.nodes().len());
     let mut statistics = Vec::new();
@@ -47,7 +59,7 @@ pub(super) fn forward(
             Operation::Concat => Tensor::cat((0..node.inputs.len()).map(input).collect(), 1),
             Operation::Sample { step } => input(0).slice(s![.., .., ..;*step as isize, .., ..]),
         };
-        values.push(value);
+        values.push(tap(node, value));
     }
     Pass { output: values.swap_remove(plan.output_node()), statistics }
 }

@@ -14,6 +14,13 @@ pub(crate) fn target(index: usize) -> String {
 }
 
 impl Run {
+    /// How the pictures of the event in this row of `events.csv` are framed.
+    pub(super) fn picture(&self, index: usize) -> Picture {
+        let source = self.source(&self.events[index].video);
+        let (width, height) = source.map_or((16, 9), |s| (s.width.max(1), s.height.max(1)));
+        Picture { id: format!("frame-{}", index + 1), width, height }
+    }
+
     /// Place of a row of `events.csv` among the strange moments, from 1; camera trouble does not count.
     pub(crate) fn rank(&self, index: usize) -> usize {
         self.events[..=index].iter().filter(|e| !is_trouble(e)).count()
@@ -148,10 +155,8 @@ impl Cards<'_> {
     }
 
     fn gallery_of(&self, index: usize, event: &Event, media: &Media) -> Markup {
-        let (width, height) =
-            self.run.source(&event.video).map_or((16, 9), |s| (s.width.max(1), s.height.max(1)));
         let at = clock(self.time_of(event));
-        let view = Picture { id: format!("frame-{}", index + 1), width, height };
+        let view = self.run.picture(index);
         html! {
             div.media {
                 @if let Some(frame) = &media.frame {
@@ -166,7 +171,7 @@ impl Cards<'_> {
                 @if let Some(reconstruction) = &media.reconstruction {
                     (view.plain(reconstruction, "as normal", "The same frame as the system would have it"))
                 }
-                @if let Some(clip) = &media.clip { (video(clip, width, height, event)) }
+                @if let Some(clip) = &media.clip { (video(clip, view.width, view.height, event)) }
             }
         }
     }
@@ -214,6 +219,11 @@ impl Picture {
                 image.heat href=(uri) width=(self.width) height=(self.height) preserveAspectRatio="none" {}
             },
         )
+    }
+
+    /// The frame again, which stands elsewhere on the page.
+    pub(super) fn again(&self, caption: &str, alt: &str) -> Markup {
+        self.tile(caption, alt, &html! { use href={ "#" (self.id) } {} })
     }
 
     /// The frame and the heat over it.

@@ -9,6 +9,7 @@ mod events;
 mod gap;
 mod header;
 mod indicators;
+mod layers;
 mod learning;
 mod mistakes;
 mod protocol;
@@ -44,6 +45,7 @@ pub(crate) fn report(
         ("timeline", "Timeline", timelines::section(run, &signals, options)),
         ("events", "Events", events::section(run, gallery, options)),
         ("trouble", "Camera", events::trouble(run, gallery)),
+        ("layers", "Layers", layers::section(run, gallery)),
         ("indicators", "Indicators", indicators::section(run, &signals)),
         ("accuracy", "Accuracy", evaluation::section(run, evaluation, figures)),
         ("mistakes", "Mistakes", mistakes::section(run, mistakes)),

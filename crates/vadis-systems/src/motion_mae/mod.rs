@@ -11,9 +11,10 @@
 //! the frames t−k, t and t+k as channels of the input (`offset`), a student of the frozen network whose difference from it
 //! joins the score (`student_steps`), and pasted intruders with a map of them as a second output (`pasted`).
 //!
-//! Read on: [`config`](self) → `mask` → `augment` → `lesson` → `train` → `student` → `score`. The network is
+//! Read on: [`config`](self) → `mask` → `augment` → `lesson` → `train` → `student` → `score` → `attend`. The network is
 //! [`vadis_nn::networks::Cae`].
 
+mod attend;
 pub(crate) mod augment;
 mod config;
 mod lesson;

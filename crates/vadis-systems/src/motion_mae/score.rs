@@ -65,17 +65,19 @@ struct Rebuilt {
 
 /// What is seen of one frame, each a plane.
 pub(super) struct Seen {
-    rebuilt: Vec<f32>,
+    pub(super) rebuilt: Vec<f32>,
     /// Squared error, 0 where nothing is predicted.
-    error: Vec<f32>,
+    pub(super) error: Vec<f32>,
     /// The same weighted by motion.
-    motion: Vec<f32>,
+    pub(super) motion: Vec<f32>,
+    /// How much a squared error weighs by motion.
+    pub(super) weights: Vec<f32>,
     gradient: Vec<f32>,
     /// Squared difference of teacher and student, 0 where nothing is predicted.
     difference: Option<Vec<f32>>,
     /// The anomaly map, 0 where a pixel does not count.
     map: Option<Vec<f32>>,
-    predicted: f64,
+    pub(super) predicted: f64,
 }
 
 impl Seen {
@@ -130,16 +132,34 @@ impl Predictor {
         })
     }
 
-    /// Every pixel as the pass that hides it predicts it; the others as they are rebuilt. The map is the mean over the
-    /// passes: it can only mark what it sees.
-    fn rebuild(&self, clip: &[&[f32]]) -> Result<Rebuilt, SystemError> {
+    /// What each pass reads, `[passes, channels, height, width]`.
+    pub(super) fn visible(&self, clip: &[&[f32]]) -> Vec<f32> {
         let visible = |mask: &Vec<f32>| -> Vec<f32> {
             let hide = |plane: &[f32]| {
                 plane.iter().zip(mask).map(|(v, hidden)| v * (1.0 - hidden)).collect::<Vec<_>>()
             };
             self.shown.iter().flat_map(|&t| hide(clip[t])).collect()
         };
-        let input: Vec<f32> = self.masks.iter().flat_map(visible).collect();
+        self.masks.iter().flat_map(visible).collect()
+    }
+
+    /// 1 for each pixel that is taken from a pass, pass by pass; each is taken from one.
+    pub(super) fn taken(&self) -> Vec<Vec<f32>> {
+        let mut taken = self.masks.clone();
+        let later = |pixel: usize| self.masks[1..].iter().any(|mask| mask[pixel] > 0.0);
+        taken[0].iter_mut().enumerate().for_each(|(i, value)| *value = if later(i) { 0.0 } else { 1.0 });
+        taken
+    }
+
+    /// 1 where some pass predicts a pixel that counts.
+    pub(super) fn predicted(&self) -> &[f32] {
+        &self.predicted
+    }
+
+    /// Every pixel as the pass that hides it predicts it; the others as they are rebuilt. The map is the mean over the
+    /// passes: it can only mark what it sees.
+    fn rebuild(&self, clip: &[&[f32]]) -> Result<Rebuilt, SystemError> {
+        let input = self.visible(clip);
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let (passes, area) = (self.masks.len(), self.counts.len());
         let (given, student) = match &self.student {
@@ -184,7 +204,7 @@ impl Predictor {
         let motion = error.iter().zip(&weights).map(|(e, w)| e * w).collect();
         let difference = student.map(|student| self.squares(&rebuilt, &student));
         let predicted = self.predicted.iter().map(|&p| f64::from(p)).sum::<f64>().max(1.0);
-        Ok(Seen { rebuilt, error, motion, gradient, difference, map, predicted })
+        Ok(Seen { rebuilt, error, motion, weights, gradient, difference, map, predicted })
     }
 
     /// Squared differences of what is predicted, 0 elsewhere.
@@ -197,15 +217,15 @@ impl Predictor {
 /// A trained model of a variant.
 pub struct MotionMaeModel {
     variant: Variant,
-    config: MotionMaeConfig,
-    format: InputFormat,
+    pub(super) config: MotionMaeConfig,
+    pub(super) format: InputFormat,
     /// Of network and student.
-    weights: Vec<NamedTensor>,
-    predictor: Predictor,
-    patches: Patches,
+    pub(super) weights: Vec<NamedTensor>,
+    pub(super) predictor: Predictor,
+    pub(super) patches: Patches,
     /// What is measured, then the scores.
     columns: Vec<&'static str>,
-    statistics: Statistics,
+    pub(super) statistics: Statistics,
 }
 
 impl MotionMaeModel {
@@ -310,6 +330,17 @@ impl MotionMaeModel {
         let heat: Vec<f32> = seen.error.iter().zip(&seen.motion).map(|(e, m)| alpha * e + beta * m).collect();
         let heat = box_blur(&heat, height, width, self.config.patch / 4);
         Ok(Told { score, indicators, heat, edge })
+    }
+
+    /// The clip around `frames[at]`, the nearest frame standing for those that are missing.
+    fn planes(&self, frames: &[Frame], at: usize) -> Result<Vec<Vec<f32>>, SystemError> {
+        if at >= frames.len() {
+            let system = self.variant.key();
+            return Err(SystemError::TooFewFrames { got: frames.len(), needed: at + 1, system });
+        }
+        frames.iter().try_for_each(|frame| check_format(frame, self.format))?;
+        let plane = |t: usize| to_unit(&frames[t].data, self.format, &self.predictor.counts);
+        Ok(around(at, self.config.reach(), frames.len()).map(plane).collect())
     }
 
     /// Judges the frame `at` of `planes`, the nearest standing for those that are missing.
@@ -417,25 +448,25 @@ impl Model for MotionMaeModel {
     /// The frame as it is predicted. The latent is the error on a grid of 8×8 cells, by which events of one kind and
     /// place are alike.
     fn explain_at(&self, frames: &[Frame], at: usize) -> Result<Explanation, SystemError> {
-        let Some(frame) = frames.get(at) else {
-            return Err(SystemError::TooFewFrames {
-                got: frames.len(),
-                needed: at + 1,
-                system: self.variant.key(),
-            });
-        };
-        frames.iter().try_for_each(|frame| check_format(frame, self.format))?;
-        let plane = |t: usize| to_unit(&frames[t].data, self.format, &self.predictor.counts);
-        let planes: Vec<Vec<f32>> = around(at, self.config.reach(), frames.len()).map(plane).collect();
+        let planes = self.planes(frames, at)?;
         let planes: Vec<&[f32]> = planes.iter().map(Vec::as_slice).collect();
         let seen = self.predictor.look(&planes)?;
         let InputFormat { width, height, .. } = self.format;
         let latent = cells(&seen.error, width, height);
         Ok(Explanation {
-            reconstruction: Some(Frame { data: grey_bytes(&seen.rebuilt), ..frame.clone() }),
+            reconstruction: Some(Frame { data: grey_bytes(&seen.rebuilt), ..frames[at].clone() }),
             latent,
             unlikely: None,
         })
+    }
+
+    fn layers(&self) -> &'static [&'static str] {
+        &Cae::LAYERS
+    }
+
+    fn attend(&self, frames: &[Frame], at: usize) -> Result<Vec<Vec<f32>>, SystemError> {
+        let planes = self.planes(frames, at)?;
+        self.layer_maps(&planes.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 }
 

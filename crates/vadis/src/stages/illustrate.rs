@@ -16,6 +16,8 @@ use crate::progress::Stage;
 
 /// Frames read for the latent map, in windows spread evenly over all footage.
 const MAP_FRAMES: u64 = 1200;
+/// Events whose peaks are looked into layer by layer: a forward and a backward pass each.
+const ATTENDED: usize = 6;
 
 /// Ranks the events, writes `events.csv`, `latents.csv` and the pictures of the first events into `folder`, heat in `colours`.
 /// Returns the ranked events and what went wrong on the way.
@@ -46,12 +48,15 @@ pub fn illustrate(
     write_events(&folder.join("events.csv"), &events)?;
     write_latents(&folder.join("latents.csv"), &map(&explained, &events, &groups))?;
     stage.set(1, None, "pictures");
+    let attended = attend(model, sources, scored, &events, surroundings, &mut notes)?;
     let sources: Vec<Source> = sources.iter().map(|s| s.source.clone()).collect();
     let options = MediaOptions { colours, read: surroundings.read.clone(), ..MediaOptions::default() };
     let input = model.input();
     let see = |event: &Event, _: &Frame| {
-        let explanation = explained.get(&(event.video.clone(), event.peak_frame));
+        let key = (event.video.clone(), event.peak_frame);
+        let explanation = explained.get(&key);
         Seen {
+            layers: attended.get(&key).cloned().unwrap_or_default(),
             reconstruction: explanation.and_then(|e| e.reconstruction.clone()),
             likelihood: explanation.and_then(|e| e.unlikely.as_ref()).map(|map| picture_of(map, input)),
         }
@@ -59,6 +64,45 @@ pub fn illustrate(
     notes.extend(make_event_media(folder, &events, &sources, see, &options)?.problems);
     stage.finish(&format!("{} events", events.len()));
     Ok((events, notes))
+}
+
+/// Pictures of the layers' maps by video and peak frame.
+type Attended = BTreeMap<(String, u64), Vec<(String, Frame)>>;
+
+/// Where each layer raises the score of the strangest events' peaks, of a model that can tell.
+fn attend(
+    model: &dyn Model,
+    sources: &[Opened],
+    scored: &[SourceInfo],
+    events: &[Event],
+    surroundings: &Surroundings<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Attended, Failure> {
+    let mut attended = Attended::new();
+    if model.layers().is_empty() {
+        return Ok(attended);
+    }
+    let (format, reach) = (model.reads(), model.delay() as u64);
+    for event in events.iter().filter(|event| !event.is_camera()).take(ATTENDED) {
+        if surroundings.interrupted() {
+            return Err(Failure::Interrupted { stage: "illustrating", resumable: true });
+        }
+        let peak = event.peak_frame;
+        let at = sources.iter().zip(scored).find(|(opened, _)| opened.source.name == event.video);
+        let Some((opened, known)) = at else { continue };
+        let window: Vec<u64> =
+            (peak.saturating_sub(reach)..=peak + reach).filter(|&frame| frame < known.frames).collect();
+        match grab_frames(&opened.source, &format, &surroundings.read, &window) {
+            Ok(frames) => {
+                let Some((frames, at)) = window_of(&frames, peak, [reach; 2]) else { continue };
+                let maps = model.layers().iter().zip(model.attend(frames, at)?);
+                let pictures = maps.map(|(name, map)| ((*name).to_owned(), picture_of(&map, model.input())));
+                attended.insert((event.video.clone(), peak), pictures.collect());
+            }
+            Err(error) => notes.push(format!("no layers of {}: {error}", event.video)),
+        }
+    }
+    Ok(attended)
 }
 
 /// A map of values ≥ 0 as a grey picture, the largest of them white.
