@@ -21,6 +21,15 @@ impl Run {
         Picture { id: format!("frame-{}", index + 1), width, height }
     }
 
+    /// Time of an event's peak: from the scores, else the event's middle.
+    pub(super) fn peak_s(&self, event: &Event) -> f64 {
+        let rows = self.scores.video(&event.video).map(|v| v.rows.as_slice());
+        let row = rows.and_then(|rows| {
+            rows.binary_search_by_key(&event.peak_frame, |r| r.frame).ok().map(|i| &rows[i])
+        });
+        row.map_or((event.start_s + event.end_s) / 2.0, |r| r.time_s)
+    }
+
     /// Place of a row of `events.csv` among the strange moments, from 1; camera trouble does not count.
     pub(crate) fn rank(&self, index: usize) -> usize {
         self.events[..=index].iter().filter(|e| !is_trouble(e)).count()
@@ -155,7 +164,7 @@ impl Cards<'_> {
     }
 
     fn gallery_of(&self, index: usize, event: &Event, media: &Media) -> Markup {
-        let at = clock(self.time_of(event));
+        let at = clock(self.run.peak_s(event));
         let view = self.run.picture(index);
         html! {
             div.media {
@@ -174,15 +183,6 @@ impl Cards<'_> {
                 @if let Some(clip) = &media.clip { (video(clip, view.width, view.height, event)) }
             }
         }
-    }
-
-    /// Time of the peak: from the scores, else the event's middle.
-    fn time_of(&self, event: &Event) -> f64 {
-        let rows = self.run.scores.videos.iter().find(|v| v.video == event.video).map(|v| v.rows.as_slice());
-        let row = rows.and_then(|rows| {
-            rows.binary_search_by_key(&event.peak_frame, |r| r.frame).ok().map(|i| &rows[i])
-        });
-        row.map_or((event.start_s + event.end_s) / 2.0, |r| r.time_s)
     }
 }
 

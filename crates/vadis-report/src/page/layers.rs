@@ -16,8 +16,8 @@ pub(crate) fn section(run: &Run, gallery: &Gallery) -> Option<Markup> {
         html! {
             h2 { "What the layers look at" }
             p.lead {
-                "Grad-CAM: where each layer's activations raise the error that the score is made of, each picture from nothing to its own largest \
-                value. The score of the frame is as it is; these only say which features it hangs on."
+                "Grad-CAM: where each layer's activations raise the error that the score is made of. Each picture goes up to its own largest \
+                value. A layer may be bright where there is no error: its channels are weighed by their gradients' means over the whole frame."
             }
             @for index in rows { (row(run, gallery, index)) }
         }
@@ -26,7 +26,7 @@ pub(crate) fn section(run: &Run, gallery: &Gallery) -> Option<Markup> {
 
 fn row(run: &Run, gallery: &Gallery, index: usize) -> Markup {
     let (event, media, view) = (&run.events[index], &gallery.media[index], run.picture(index));
-    let name = format!("{} at {}", event.video, clock(event.start_s));
+    let name = format!("{} at {}", event.video, clock(run.peak_s(event)));
     html! {
         h3 { a href={ "#" (target(index)) } { "Event " (run.rank(index)) } ", " (name) }
         div.media.layers {
