@@ -361,9 +361,22 @@ pub(crate) fn metric_name(metric: &str) -> String {
         "top10_abnormal" => "first ten: abnormal",
         "top10_distinct" => "first ten: distinct true events",
         "event_frame_f1" => "F1 of frames inside events",
-        other => return other.replace('_', " "),
+        other => return at_recall(other).unwrap_or_else(|| other.replace('_', " ")),
     }
     .to_owned()
+}
+
+/// The name of a figure of two runs at equal recall: `false_positives_at_90_recall_other`.
+fn at_recall(metric: &str) -> Option<String> {
+    let (what, rest) = metric.split_once("_at_")?;
+    let (percent, run) = rest.split_once("_recall")?;
+    let what = match what {
+        "false_alarm_minutes" => "minutes of false alarm an hour",
+        "fewer_false_positives" => "fewer false positives (share)",
+        other => &other.replace('_', " "),
+    };
+    let run = if run.is_empty() { "" } else { ", other run" };
+    Some(format!("{what} at {percent} % recall{run}"))
 }
 
 /// What is found of each kind of anomaly.
@@ -419,5 +432,21 @@ fn ladder(rows: &[LadderRow]) -> Markup {
                 } } }
             } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_names_for_people() {
+        let names = [
+            ("micro_auc", "micro AUC"),
+            ("fewer_false_positives_at_90_recall", "fewer false positives (share) at 90 % recall"),
+            ("false_positives_at_99.5_recall_other", "false positives at 99.5 % recall, other run"),
+            ("pixel_auc", "pixel auc"),
+        ];
+        names.iter().for_each(|(metric, name)| assert_eq!(metric_name(metric), *name));
     }
 }

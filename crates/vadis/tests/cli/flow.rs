@@ -189,7 +189,9 @@ fn eval_sets_false_positives_against_those_of_another_run() {
     let words = vadis(here, same).done().out;
     assert!(words.contains("fewer_false_positives_at_90_recall 0.0000"), "{words}");
     assert!(
-        fs::read_to_string(run.join("report.html")).expect("made anew").contains("fewer false positives")
+        fs::read_to_string(run.join("report.html"))
+            .expect("made anew")
+            .contains("fewer false positives (share) at 90 % recall")
     );
 
     let shorter: String = table.lines().take(40).map(|line| format!("{line}\n")).collect();
