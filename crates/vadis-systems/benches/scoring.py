@@ -6,7 +6,7 @@ Reads the model file that vadis wrote, and frames as bytes; scores as the system
 `vadis-nn/tests/scripts/twins.py`: batch norms folded into convolutions, the flows' 1×1 matrices multiplied out,
 windows in batches. Takes the fastest of default and channels-last layout, eager and compiled, then of several windows at a
 time (`variant` names one to take instead), and answers as `vadis-peers/python/side.py`, and `scores` with a row for each of the
-first frames: score, indicators, mean heat. Needs what `scripts/bench-peers` installs.
+first frames: score, indicators, mean heat; `flow_error` with how far OpenCV's flow is from ours. Needs what `scripts/bench-peers` installs.
 """
 
 import json
@@ -42,7 +42,7 @@ class ModelFile:
 
     def __init__(self, path: str) -> None:
         with safe_open(path, "pt") as file:
-            said = file.metadata()
+            said = json.loads(file.metadata()["vadis"])
             self.tensors = {name: file.get_tensor(name) for name in file.keys()}
         self.system = said["system"]
         self.config = json.loads(said["config"])
@@ -56,10 +56,7 @@ class ModelFile:
 
     def load(self, network: nn.Module, part: str = "") -> nn.Module:
         """The network with the arrays whose names begin with `part`."""
-        names = network.state_dict()
-        state = {name: self.tensors[part + name] for name in names if part + name in self.tensors}
-        missing = network.load_state_dict(state, strict=False).missing_keys
-        assert all(name.endswith("num_batches_tracked") for name in missing), missing
+        network.load_state_dict({name: self.tensors[part + name] for name in network.state_dict()})
         return network.eval()
 
     def standardised(self, column: str, value: float) -> float:
@@ -176,7 +173,8 @@ class Windows:
 
     def __init__(self, network: nn.Module, length: int, stride: int, variant: str) -> None:
         self.form, self.batch = form_of(variant, 5), int(variant.split(", ")[2].split()[0])
-        network = network.to(memory_format=self.form)
+        for weight in [p for p in network.parameters() if p.dim() in (4, 5)]:
+            weight.data = weight.data.contiguous(memory_format=form_of(variant, weight.dim()))
         self.network = torch.compile(network, dynamic=False) if "compiled" in variant else network
         self.length, self.stride = length, stride
         self.recent: Tensor | None = None
@@ -304,16 +302,25 @@ class Pseudo:
         return rows
 
 
+def grey(frame: np.ndarray) -> np.ndarray:
+    return frame[:, :, 0] if frame.shape[2] == 1 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
 class Flows:
     """OpenCV's TV-L1, a pair on each thread; or flows that are given, read from a file as the stream goes on."""
 
     def __init__(self, task: dict, shape: tuple[int, int]) -> None:
         self.last: np.ndarray | None = None
-        self.given, self.at = None, 0
-        if task["flows"]:
-            self.given = np.fromfile(task["flows"], "<f4").reshape(-1, 2, *shape)
+        self.given, self.at = np.fromfile(task["flows"], "<f4").reshape(-1, 2, *shape), 0
+        self.takes_given = task["flow_given"]
         cv2.setNumThreads(1)
         self.pool, self.own = ThreadPoolExecutor(task["threads"]), threading.local()
+
+    def error(self, frames: list[np.ndarray]) -> float:
+        """Mean end-point error in pixels beside the given flows, of the pairs from the first frame on."""
+        greys = [grey(frame) for frame in frames]
+        own = np.stack([self.of_pair(pair) for pair in zip(greys, greys[1:])])
+        return float(np.hypot(*(own - self.given[: len(own)]).swapaxes(0, 1)).mean())
 
     def of_pair(self, pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         if not hasattr(self.own, "tvl1"):
@@ -322,8 +329,8 @@ class Flows:
 
     def push(self, frames: list[np.ndarray], limit: float) -> Tensor:
         """Takes frames [h, w, channels]; gives flows [3, n, h, w]: u, v and the length, in [-1, 1]."""
-        if self.given is None:
-            greys = [f[:, :, 0] if f.shape[2] == 1 else cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]
+        if not self.takes_given:
+            greys = [grey(frame) for frame in frames]
             greys = greys if self.last is None else [self.last, *greys]
             self.last = greys[-1]
             fields = np.stack(list(self.pool.map(self.of_pair, zip(greys, greys[1:]))), 1)
@@ -372,6 +379,9 @@ class Runner:
         self.start()
         return self.push(self.task["checked"])
 
+    def flow_error(self) -> float:
+        return self.system.flows.error(self.frames[: self.task["checked"]])
+
 
 def search(task: dict, model: ModelFile) -> str:
     """The fastest variant, over a quarter of a run."""
@@ -390,7 +400,7 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     model = ModelFile(task["model"])
     make = lambda: Runner(task, model, task.get("variant") or search(task, model))
-    answer(make, {"scores": Runner.scores})
+    answer(make, {"scores": Runner.scores, "flow_error": Runner.flow_error})
 
 
 if __name__ == "__main__":

@@ -22,10 +22,6 @@ use crate::options::Options;
 pub(crate) const SYSTEMS: [&str; 3] = ["itae-nf", "ae3d", "pseudo"];
 /// Frames of footage: more than any run has, so that no window is seen twice in one.
 const FRAMES: usize = 64;
-/// As much may numbers differ that are made in another order, as a share of a column's largest value.
-const TOLERANCE: f64 = 1e-3;
-/// As much where each side has its own flow: what OpenCV's and ours differ by.
-const FLOW_TOLERANCE: f64 = 5e-2;
 /// Training for a few steps: enough that no layer is as it was initialised, and calibration on a few windows.
 const BRIEF: [&str; 7] = [
     "max_steps=3",
@@ -57,9 +53,10 @@ pub(crate) struct Task {
     pub(crate) warm: usize,
     /// Frames whose scores are compared.
     pub(crate) checked: usize,
-    pub(crate) tolerance: f64,
-    /// Flows that the peer takes in place of its own, `[2, height, width]` from each frame of the stream to the next.
+    /// Our flows, `[2, height, width]` from each frame of the stream to the next, of a system that sees flows.
     pub(crate) flows: Option<PathBuf>,
+    /// Whether the peer takes those, and spends nothing on its own.
+    pub(crate) flow_given: bool,
     pub(crate) threads: usize,
     pub(crate) compile: bool,
     /// The peer's variant; it looks for the fastest if not given.
@@ -110,28 +107,25 @@ impl Prepared {
             push,
             warm: clip + 1,
             checked: clip + 1 + push.min(16),
-            tolerance: TOLERANCE,
             flows: None,
+            flow_given: false,
             threads: options.common.threads,
             compile: options.common.compile,
-            variant: options.common.variant.clone(),
+            variant: None,
         };
         if self.model.system() != "pseudo" {
             return Ok(vec![task]);
         }
-        let given = Task { flows: Some(self.write_flows()?), ..task.clone() };
-        Ok(vec![given, Task { tolerance: FLOW_TOLERANCE, ..task }])
+        let own = Task { flows: Some(self.write_flows()?), ..task };
+        Ok(vec![Task { flow_given: true, ..own.clone() }, own])
     }
 
     pub(crate) fn row(&self, task: &Task) -> RowSubject {
         let InputFormat { width, height, colour } = self.model.input();
-        let measure = match task.flows {
-            Some(_) => format!("{}, flow given", self.preset),
-            None => self.preset.clone(),
-        };
+        let given = if task.flow_given { ", flow given" } else { "" };
         RowSubject {
             network: self.model.system().to_owned(),
-            measure,
+            measure: format!("{}{given}", self.preset),
             batch: task.push,
             size: vec![height, width],
             channels: colour.channels(),
