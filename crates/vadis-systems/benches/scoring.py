@@ -154,7 +154,7 @@ class ItaeNet(nn.Module):
 
 
 class MiddleNet(nn.Module):
-    """What an `ae3d` makes of the frame in the middle: negative PSNR of frame and worst patch [n], squared errors [n, h, w]."""
+    """What an `ae3d` makes of the frame in the middle: negative PSNR of frame and worst patch [n], error maps [n, h, w]."""
 
     def __init__(self, model: ModelFile, channels: int, part: str = "") -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class MiddleNet(nn.Module):
         y = self.ae3d(x)[:, :, self.middle]
         error = (x[:, :, self.middle] - y).square().mean(1, keepdim=True) / 4
         means = error.mean((1, 2, 3)), worst_patch(error, self.patch)[:, 0]
-        return *(10 * torch.log10(m.clamp_min(LEAST)) for m in means), error[:, 0]
+        return *(10 * torch.log10(m.clamp_min(LEAST)) for m in means), blurred(error, self.patch)[:, 0]
 
 
 class Windows:
@@ -206,7 +206,7 @@ class ItaeNf:
         # Sums over the clips so far of the frames that are not told yet; columns without a value are those of frames
         # that the static path skips.
         self.sums, self.counts = np.zeros((self.length, 3)), np.zeros((self.length, 3))
-        self.heat, self.clips = torch.zeros(model.clip), np.zeros(self.length)
+        self.heat, self.clips = np.zeros(model.clip, np.float32), np.zeros(self.length)
         self.said: list[tuple[int, float] | None] = [None] * 3
 
     def push(self, pictures: Tensor, frames: list[np.ndarray]) -> list[list[float]]:
@@ -217,11 +217,11 @@ class ItaeNf:
             self.sums[:, 2] += motion.numpy()
             self.counts[:, [0, 2]] += 1
             self.counts[:: twins.Itae.TAU, 1] += 1
-            self.heat += heat
+            self.heat += heat.numpy()
             self.clips += 1
             rows += [self.tell(i) for i in range(self.stride)]
-            for array in (self.sums, self.counts, self.clips, self.heat):
-                array[: -self.stride] = array[self.stride :].clone() if array is self.heat else array[self.stride :].copy()
+            for array in (self.sums, self.counts, self.heat, self.clips):
+                array[: -self.stride] = array[self.stride :]
                 array[-self.stride :] = 0
         return rows
 
@@ -238,7 +238,7 @@ class ItaeNf:
         standard = self.model.standardised
         parts = (("likelihood", likelihood), ("likelihood_static", appearance), ("likelihood_dynamic", motion))
         score, *ablations = (standard("reconstruction", error) + standard(*part) for part in parts)
-        heat = (self.heat[i] / self.clips[i]).mean().item()
+        heat = float((self.heat[i] / self.clips[i]).mean())
         return [score, error, likelihood, appearance, motion, *ablations, heat]
 
     def nearest(self, i: int, column: int) -> float:
@@ -254,17 +254,15 @@ class Ae3d:
     """`ae3d`: the ninth of sixteen frames."""
 
     def __init__(self, model: ModelFile, variant: str, flows: "Flows | None") -> None:
-        self.model, self.patch = model, model.config["patch"]
         self.column = 1 if model.config["score"] == "patch" else 0
         self.windows = Windows(MiddleNet(model, model.format[0]), model.config["clip"], 1, variant)
         self.edges = model.config["clip"] // 2
 
     def push(self, pictures: Tensor, frames: list[np.ndarray]) -> list[list[float]]:
         rows = []
-        for whole, worst, error in self.windows.push(pictures):
+        for whole, worst, heat in self.windows.push(pictures):
             columns = [whole.item(), worst.item()]
-            heat = blurred(error[None, None], self.patch).mean().item()
-            rows += [[columns[self.column], *columns, heat]] * (1 + self.edges)
+            rows += [[columns[self.column], *columns, heat.mean().item()]] * (1 + self.edges)
             self.edges = 0
         return rows
 
@@ -275,7 +273,7 @@ class Pseudo:
     def __init__(self, model: ModelFile, variant: str, flows: "Flows") -> None:
         self.model, self.flows, config = model, flows, model.config
         assert not config["features"], "without a discriminator"
-        self.patch, self.edges = config["patch"], config["clip"] // 2
+        self.edges = config["clip"] // 2
         self.first = 2 if config["score"] == "patch" else 0
         self.appearance, self.motion = (
             Windows(MiddleNet(model, channels, part), config["clip"], 1, variant)
@@ -289,14 +287,12 @@ class Pseudo:
         return [row for outputs in self.motion.push(flows) for row in self.told(outputs)]
 
     def told(self, motion: list[Tensor]) -> list[list[float]]:
-        appearance = self.waiting.popleft()
-        pairs = list(zip(appearance, motion))
-        columns = [value.item() for pair in pairs[:2] for value in pair]
+        frames, patches, heats = zip(self.waiting.popleft(), motion)
+        columns = [value.item() for value in (*frames, *patches)]
         chosen = columns[self.first : self.first + 2]
         named = zip(("appearance", "motion"), chosen)
         score = sum(self.model.config[f"{n}_weight"] * self.model.standardised(n, v) for n, v in named)
-        error = pairs[2][0] + pairs[2][1]
-        heat = blurred(error[None, None], self.patch).mean().item()
+        heat = (heats[0] + heats[1]).mean().item()
         rows = [[score, *chosen, *columns, heat]] * (1 + self.edges)
         self.edges = 0
         return rows
@@ -388,11 +384,11 @@ def search(task: dict, model: ModelFile) -> str:
     stride = model.config.get("score_stride", 1)
     windows = task["push"] // stride
     make = lambda some: partial(Runner, {**task, "push": some * stride}, model)
-    label = f"{model.system}"
     some = max(1, windows // 4)
-    best = fastest([f"{name}, 1 window" for name in variants(task["compile"])], make(some), label)
-    together = [f"{best.rsplit(', ', 1)[0]}, {n} windows" for n in BATCHES if windows % n == 0]
-    return fastest([best, *together], make(max(some, max(BATCHES) if windows % 8 == 0 else 4)), label)
+    best = fastest([f"{name}, 1 window" for name in variants(task["compile"])], make(some), model.system)
+    batches = [n for n in BATCHES if windows % n == 0]
+    together = [f"{best.rsplit(', ', 1)[0]}, {n} windows" for n in batches]
+    return fastest([best, *together], make(max([some, *batches])), model.system)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ options:
   --preset A[,B..]    cpu, paper, tiny (cpu,paper); models of them are trained for a few steps
   --model PATH        a trained model of one of these systems in place of that; may be repeated
   --footage PATH      a video or a folder of frames (a synthetic street)
-  --frames N          frames of a run (40; of itae-nf with preset paper 10)";
+  --frames N          frames of a run (40; of itae-nf with preset paper 8)";
 
 pub(crate) struct Options {
     systems: Vec<String>,

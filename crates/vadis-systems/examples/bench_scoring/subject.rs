@@ -100,7 +100,7 @@ impl Prepared {
         let number = |key: &str| self.model.config()[key].as_u64().unwrap_or(1) as usize;
         let (clip, stride) = (number("clip"), number("score_stride"));
         let large = stride == 1 && self.model.system() == "itae-nf";
-        let push = options.frames.unwrap_or(if large { 10 } else { 40 }).next_multiple_of(stride);
+        let push = options.frames.unwrap_or(if large { 8 } else { 40 }).next_multiple_of(stride);
         let task = Task {
             model: self.path.clone(),
             frames: self.folder.path().join("frames"),
