@@ -19,7 +19,7 @@ export DEMO_PRESET FUZZ_SECONDS
 .PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers bench-scoring results clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 setup: ## install what is missing on a Debian machine with Rust
 	@scripts/setup
