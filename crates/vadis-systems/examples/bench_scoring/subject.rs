@@ -22,12 +22,13 @@ use crate::options::Options;
 pub(crate) const SYSTEMS: [&str; 3] = ["itae-nf", "ae3d", "pseudo"];
 /// Frames of footage: more than any run has, so that no window is seen twice in one.
 const FRAMES: usize = 64;
-/// Training for a few steps: enough that no layer is as it was initialised, and calibration on a few windows.
-const BRIEF: [&str; 7] = [
+/// Training for a few steps: enough that no layer is as it was initialised, and calibration on a few windows. The stride keeps clips few.
+const BRIEF: [&str; 8] = [
     "max_steps=3",
     "min_steps=0",
     "epochs=1",
     "batch=1",
+    "train_stride=8",
     "holdout=0.0",
     "max_frames=64",
     "calibration_frames=24",
