@@ -16,10 +16,10 @@ endif
 export DEMO_PRESET FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers results clean
+.PHONY: help setup build demo test test-gpu lint deny fuzz bench bench-peers bench-scoring results clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 setup: ## install what is missing on a Debian machine with Rust
 	@scripts/setup
@@ -54,6 +54,9 @@ bench: setup ## run the benchmarks
 
 bench-peers: setup ## the networks against PyTorch (from PyPI, in .venv); PEERS="--network ae3d --runs 3" for less
 	@scripts/bench-peers $(PEERS)
+
+bench-scoring: setup ## whole systems against PyTorch, frames to scores; PEERS="--system ae3d --preset cpu" for less
+	@scripts/bench-peers --scoring $(PEERS)
 
 results: setup ## measure every system on real and synthetic footage (hours; taken up where it stopped)
 	@scripts/results

@@ -1,25 +1,23 @@
-"""PyTorch's side of `examples/bench_peers.rs`: one network and one measure a process.
+"""PyTorch's side of `examples/bench_peers`: one network and one measure a process.
 
     python peers.py '{"network": "ae3d", "measure": "training", "size": [16, 256, 256], ...}'
 
 A `sliding` run is that of one window: what PyTorch spends on each frame of a stream.
 
-Finds the fastest of default and channels-last layout, eager and compiled (`variant` names one to
-take instead), says which on a line of JSON, and then answers each line on stdin with one on stdout:
-`run` with the elapsed and the processor's seconds of one run, `peak` with a number of MiB. Needs what
-`scripts/bench-peers` installs.
+Takes the fastest of default and channels-last layout, eager and compiled (`variant` names one to take
+instead), and answers as `vadis-peers/python/side.py`. Needs what `scripts/bench-peers` installs.
 """
 
 import json
-import os
-import resource
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 from pytorch_msssim import ms_ssim
 from pytorch_msssim.ssim import _fspecial_gauss_1d, _ssim
+from side import answer, fastest, form_of, variants
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -95,14 +93,12 @@ class Runner:
     def __init__(self, task: dict, variant: str) -> None:
         torch.manual_seed(0)
         self.task, self.variant = task, variant
-        layout, mode = variant.split(", ")
         image = len(task["size"]) == 2
-        last = torch.channels_last if image else torch.channels_last_3d
-        form = last if layout == "channels-last" else torch.contiguous_format
+        form = form_of(variant, len(task["size"]) + 2)
         self.training = task["measure"] == "training"
         network = build(task).train(self.training).to(memory_format=form)
         self.adam = torch.optim.Adam(network.parameters(), lr=1e-4) if self.training else None
-        self.network = torch.compile(network) if mode == "compiled" else network
+        self.network = torch.compile(network) if variant.endswith("compiled") else network
         shape = (task["batch"], task["channels"], *task["size"])
         x = torch.rand(shape) if image else torch.rand(shape) * 2 - 1
         self.x = x.to(memory_format=form)
@@ -119,42 +115,18 @@ class Runner:
         return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
-def fastest(task: dict) -> Runner:
-    """The variant with the shortest of two runs after a first one; only that one is kept."""
-    variants = ["default, eager", "channels-last, eager"]
-    if task["compile"]:
-        variants += ["default, compiled", "channels-last, compiled"]
-    times = {}
-    for variant in variants:
-        try:
-            runner = Runner(task, variant)
-            runner.run()
-            times[variant] = min(runner.run()[0] for _ in range(2))
-        except Exception as error:  # torch.compile refuses in many ways
-            print(f"{variant} does not work: {type(error).__name__}", file=sys.stderr)
-        del runner
-    for variant, seconds in times.items():
-        print(f"  peer {task['network']} {task['measure']}, {variant}: {seconds:.3f} s", file=sys.stderr)
-    best = Runner(task, min(times, key=times.__getitem__))
-    best.run()
-    return best
-
-
 def main() -> None:
     task = json.loads(sys.argv[1])
     torch.set_num_threads(task["threads"])
-    runner = Runner(task, task["variant"]) if task.get("variant") else fastest(task)
-    # Standard output is the protocol's: what libraries print goes to standard error.
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    say = lambda value: print(json.dumps(value), file=out, flush=True)
-    say({"variant": runner.variant, "torch": torch.__version__})
-    for line in sys.stdin:
-        match line.split():
-            case ["run"]:
-                say(runner.run())
-            case ["peak"]:
-                say(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+    def make() -> Runner:
+        label = f"{task['network']} {task['measure']}"
+        found = task.get("variant") or fastest(variants(task["compile"]), partial(Runner, task), label)
+        runner = Runner(task, found)
+        runner.run()
+        return runner
+
+    answer(make)
 
 
 if __name__ == "__main__":

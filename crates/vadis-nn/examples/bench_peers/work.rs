@@ -1,21 +1,18 @@
 //! Our side: builds the network of a task and answers `run` and `peak`.
 
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
-use std::time::Instant;
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use serde_json::json;
 use vadis_kernels::{Activation, Layer, Plan, PlanError, Scratch};
 use vadis_nn::loss::{Bandwidth, FrameLoss, RenyiEntropy, mse};
 use vadis_nn::networks::{Ae3dConfig, CaeConfig, GlowConfig, ItaeConfig, MemAeConfig};
 use vadis_nn::optim::{self, Optimiser, OptimiserState, Step};
 use vadis_nn::segment::Segment;
+use vadis_peers::Outcome;
 
-use crate::Outcome;
 use crate::task::{Measure, Name, Task};
 
 /// λ of `mle`.
@@ -28,45 +25,14 @@ type Run = Box<dyn FnMut() -> Outcome<()>>;
 pub(crate) fn answer(task: &Task) -> Outcome<()> {
     // As the program does.
     vadis_kernels::keep_freed_memory();
-    let mut run = match task.measure {
+    let run = match task.measure {
         Measure::Inference => inference(task)?,
         Measure::Training => training(task)?,
         Measure::Sliding => sliding(task)?,
     };
-    let mut output = std::io::stdout();
-    writeln!(output, "{}", json!({ "variant": "vadis" }))?;
-    for line in std::io::stdin().lock().lines() {
-        let answer = match line?.trim() {
-            "run" => {
-                let (start, processor) = (Instant::now(), processor_s()?);
-                run()?;
-                let times = [start.elapsed().as_secs_f64(), processor_s()? - processor];
-                json!(times.map(|time| time / task.measure.frames() as f64))
-            }
-            "peak" => json!(peak_mib()?),
-            other => return Err(format!("unknown question `{other}`").into()),
-        };
-        writeln!(output, "{answer}")?;
-        output.flush()?;
-    }
-    Ok(())
-}
-
-/// Seconds that the processors have spent on this process's threads.
-fn processor_s() -> Outcome<f64> {
-    let mut nanoseconds = 0u64;
-    for thread in std::fs::read_dir("/proc/self/task")? {
-        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-        nanoseconds += text.split_whitespace().next().ok_or("an empty schedstat")?.parse::<u64>()?;
-    }
-    Ok(nanoseconds as f64 * 1e-9)
-}
-
-fn peak_mib() -> Outcome<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+    vadis_peers::answer(task.measure.frames() as f64, run, |other| {
+        Err(format!("unknown question `{other}`").into())
+    })
 }
 
 fn rng() -> ChaCha8Rng {

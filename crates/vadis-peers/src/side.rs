@@ -3,18 +3,19 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
-use crate::task::Task;
 
-pub(crate) struct Side {
+/// One side of a comparison.
+#[derive(Debug)]
+pub struct Side {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     /// What runs, in words.
-    pub(crate) variant: String,
+    pub variant: String,
 }
 
 #[derive(Deserialize)]
@@ -23,21 +24,11 @@ struct Greeting {
 }
 
 impl Side {
-    /// Ours: this program.
-    pub(crate) fn ours(task: &Task) -> Outcome<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--work").env("RAYON_NUM_THREADS", task.threads.to_string());
-        Self::start(command, task)
-    }
-
-    /// PyTorch.
-    pub(crate) fn peer(python: &str, task: &Task) -> Outcome<Self> {
-        let mut command = Command::new(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers.py"));
-        Self::start(command, task)
-    }
-
-    fn start(mut command: Command, task: &Task) -> Outcome<Self> {
+    /// Starts the program of `command` with `task` as its last argument, and waits for its greeting.
+    ///
+    /// # Errors
+    /// If it cannot be started, or does not greet.
+    pub fn start(mut command: Command, task: &impl Serialize) -> Outcome<Self> {
         command.arg(serde_json::to_string(task)?);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
@@ -45,6 +36,26 @@ impl Side {
         let mut side = Self { child, input, output, variant: String::new() };
         side.variant = serde_json::from_str::<Greeting>(&side.line()?)?.variant;
         Ok(side)
+    }
+
+    /// This program, told by `--work` that it is our side, with so many threads.
+    ///
+    /// # Errors
+    /// As [`Side::start`].
+    pub fn ours(task: &impl Serialize, threads: usize) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--work").env("RAYON_NUM_THREADS", threads.to_string());
+        Self::start(command, task)
+    }
+
+    /// A Python program, which finds `side.py` as a module.
+    ///
+    /// # Errors
+    /// As [`Side::start`].
+    pub fn python(python: &str, script: &str, task: &impl Serialize) -> Outcome<Self> {
+        let mut command = Command::new(python);
+        command.arg(script).env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/python"));
+        Self::start(command, task)
     }
 
     fn line(&mut self) -> Outcome<String> {
@@ -55,18 +66,28 @@ impl Side {
         }
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, question: &str) -> Outcome<T> {
+    /// The answer to a question.
+    ///
+    /// # Errors
+    /// If the side ended, or answers something else.
+    pub fn ask<T: DeserializeOwned>(&mut self, question: &str) -> Outcome<T> {
         writeln!(self.input.as_mut().ok_or("no standard input")?, "{question}")?;
         Ok(serde_json::from_str(&self.line()?)?)
     }
 
     /// Elapsed seconds of one run, and those of all processors.
-    pub(crate) fn run(&mut self) -> Outcome<[f64; 2]> {
+    ///
+    /// # Errors
+    /// As [`Side::ask`].
+    pub fn run(&mut self) -> Outcome<[f64; 2]> {
         self.ask("run")
     }
 
     /// Largest resident memory of the process so far.
-    pub(crate) fn peak_mib(&mut self) -> Outcome<f64> {
+    ///
+    /// # Errors
+    /// As [`Side::ask`].
+    pub fn peak_mib(&mut self) -> Outcome<f64> {
         self.ask("peak")
     }
 }

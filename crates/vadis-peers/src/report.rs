@@ -6,50 +6,129 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
-use crate::task::Task;
+use crate::{Measured, Outcome};
 
-/// One network under one measure. Times are medians in seconds.
+/// One network or system under one measure. Times are medians in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Row {
-    pub(crate) network: String,
-    pub(crate) measure: String,
-    pub(crate) ours_s: f64,
-    pub(crate) peer_s: f64,
-    pub(crate) peer: String,
+pub struct Row {
+    /// The network or the system.
+    pub network: String,
+    /// What was done with it.
+    pub measure: String,
+    /// A run of ours.
+    pub ours_s: f64,
+    /// A run of the peer.
+    pub peer_s: f64,
+    /// The peer and its fastest variant.
+    pub peer: String,
     /// The peer's time divided by ours.
-    pub(crate) ratio: f64,
-    pub(crate) runs: usize,
-    pub(crate) ours_peak_mib: f64,
-    pub(crate) peer_peak_mib: f64,
-    pub(crate) threads: usize,
-    /// What all processors spent on a run.
-    pub(crate) ours_processor_s: f64,
-    pub(crate) peer_processor_s: f64,
-    pub(crate) ours_one_thread_s: Option<f64>,
-    pub(crate) peer_one_thread_s: Option<f64>,
-    pub(crate) batch: usize,
-    pub(crate) size: Vec<usize>,
-    pub(crate) channels: usize,
+    pub ratio: f64,
+    /// Timed runs.
+    pub runs: usize,
+    /// Largest resident memory of our process.
+    pub ours_peak_mib: f64,
+    /// Largest resident memory of the peer's.
+    pub peer_peak_mib: f64,
+    /// Threads of each side.
+    pub threads: usize,
+    /// What all processors spent on a run of ours.
+    pub ours_processor_s: f64,
+    /// What all processors spent on a run of the peer.
+    pub peer_processor_s: f64,
+    /// A run of ours on one thread.
+    pub ours_one_thread_s: Option<f64>,
+    /// A run of the peer on one thread.
+    pub peer_one_thread_s: Option<f64>,
+    /// Clips, images or frames of a run.
+    pub batch: usize,
+    /// `[time, height, width]` or `[height, width]`.
+    pub size: Vec<usize>,
+    /// Channels of the input.
+    pub channels: usize,
+    /// Largest difference of the sides' results, where they were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<f64>,
+}
+
+/// What a row is about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// As [`Row::network`].
+    pub network: String,
+    /// As [`Row::measure`].
+    pub measure: String,
+    /// As [`Row::batch`].
+    pub batch: usize,
+    /// As [`Row::size`].
+    pub size: Vec<usize>,
+    /// As [`Row::channels`].
+    pub channels: usize,
+    /// As [`Row::threads`].
+    pub threads: usize,
 }
 
 impl Row {
+    /// What was `measured` of `subject` in `runs` runs beside `peer`.
+    pub fn new(subject: Subject, measured: &Measured, runs: usize, peer: String) -> Self {
+        let Subject { network, measure, batch, size, channels, threads } = subject;
+        let Measured { seconds: [ours_s, peer_s], processor_s, peak_mib, alone_s } = *measured;
+        Self {
+            network,
+            measure,
+            ours_s,
+            peer_s,
+            peer,
+            ratio: peer_s / ours_s,
+            runs,
+            ours_peak_mib: peak_mib[0],
+            peer_peak_mib: peak_mib[1],
+            threads,
+            ours_processor_s: processor_s[0],
+            peer_processor_s: processor_s[1],
+            ours_one_thread_s: alone_s.map(|times| times[0]),
+            peer_one_thread_s: alone_s.map(|times| times[1]),
+            batch,
+            size,
+            channels,
+            difference: None,
+        }
+    }
+
     /// The peer's processor time divided by ours.
-    pub(crate) fn processor_ratio(&self) -> f64 {
+    pub fn processor_ratio(&self) -> f64 {
         self.peer_processor_s / self.ours_processor_s
     }
 
-    pub(crate) fn is_of(&self, task: &Task) -> bool {
-        self.network == task.network.to_string() && self.measure == task.measure.to_string()
+    /// Whether both rows are about the same.
+    pub fn is_of(&self, network: &str, measure: &str) -> bool {
+        self.network == network && self.measure == measure
+    }
+
+    /// In a line.
+    pub fn told(&self) -> String {
+        format!(
+            "  {:.4} s against {:.4} s: {:.2}; by the processors' time {:.2}",
+            self.ours_s,
+            self.peer_s,
+            self.ratio,
+            self.processor_ratio()
+        )
     }
 }
 
-pub(crate) fn read(path: &Path) -> Outcome<Vec<Row>> {
+/// Rows that were written before.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn read(path: &Path) -> Outcome<Vec<Row>> {
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
 
 /// Writes the rows, and a picture of them beside.
-pub(crate) fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
+///
+/// # Errors
+/// If they cannot be written.
+pub fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -59,7 +138,7 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
 }
 
 /// A table in Markdown.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub fn table(rows: &[Row]) -> String {
     let mut text =
         "| network | measure | vadis | PyTorch's best | which | ratio | by processor time | peak MiB | two threads ÷ one |\n\
                     |---|---|---|---|---|---|---|---|---|\n"
