@@ -7,7 +7,7 @@ use crate::plot::tenth;
 
 const WIDTH: f64 = 760.0;
 /// Room for names: so much a letter, between these bounds.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.0;
 const LEFT: [f64; 2] = [110.0, 420.0];
 const RIGHT: f64 = 60.0;
 const TOP: f64 = 60.0;
