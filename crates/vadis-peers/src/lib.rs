@@ -12,7 +12,7 @@ mod work;
 use std::error::Error;
 
 pub use options::Common;
-pub use side::Side;
+pub use side::{Side, own_task};
 pub use timing::{Measured, measure};
 pub use work::answer;
 

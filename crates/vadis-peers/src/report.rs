@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Measured, Outcome};
 
+/// Before the variant in [`Row::peer`].
+const PYTORCH: &str = "PyTorch, ";
+
 /// One network or system under one measure. Times are medians in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
@@ -68,8 +71,8 @@ pub struct Subject {
 }
 
 impl Row {
-    /// What was `measured` of `subject` in `runs` runs beside `peer`.
-    pub fn new(subject: Subject, measured: &Measured, runs: usize, peer: String) -> Self {
+    /// What was `measured` of `subject` in `runs` runs beside PyTorch's `variant`.
+    pub fn new(subject: Subject, measured: &Measured, runs: usize, variant: &str) -> Self {
         let Subject { network, measure, batch, size, channels, threads } = subject;
         let Measured { seconds: [ours_s, peer_s], processor_s, peak_mib, alone_s } = *measured;
         Self {
@@ -77,7 +80,7 @@ impl Row {
             measure,
             ours_s,
             peer_s,
-            peer,
+            peer: format!("{PYTORCH}{variant}"),
             ratio: peer_s / ours_s,
             runs,
             ours_peak_mib: peak_mib[0],
@@ -92,6 +95,11 @@ impl Row {
             channels,
             difference: None,
         }
+    }
+
+    /// The peer's fastest variant.
+    pub fn variant(&self) -> &str {
+        self.peer.trim_start_matches(PYTORCH)
     }
 
     /// The peer's processor time divided by ours.
@@ -156,7 +164,7 @@ pub fn table(rows: &[Row]) -> String {
             row.measure,
             row.ours_s,
             row.peer_s,
-            row.peer.trim_start_matches("PyTorch, "),
+            row.variant(),
             row.ratio,
             row.processor_ratio(),
             row.ours_peak_mib,

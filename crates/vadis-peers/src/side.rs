@@ -8,6 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
+/// Before the task of the process that is our side.
+const WORK: &str = "--work";
+
+/// The task of this process, if it was started as [`Side::ours`].
+///
+/// # Errors
+/// If the task is missing or cannot be read.
+pub fn own_task<T: DeserializeOwned>() -> Outcome<Option<T>> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().is_none_or(|first| first != WORK) {
+        return Ok(None);
+    }
+    let task = arguments.next().ok_or("--work needs a task")?;
+    Ok(Some(serde_json::from_str(&task)?))
+}
+
 /// One side of a comparison.
 #[derive(Debug)]
 pub struct Side {
@@ -44,7 +60,7 @@ impl Side {
     /// As [`Side::start`].
     pub fn ours(task: &impl Serialize, threads: usize) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--work").env("RAYON_NUM_THREADS", threads.to_string());
+        command.arg(WORK).env("RAYON_NUM_THREADS", threads.to_string());
         Self::start(command, task)
     }
 

@@ -448,17 +448,8 @@ mod tests {
             earlier: Vec::new(),
         };
         let interrupt = AtomicBool::new(false);
-        let mut session = Session {
-            seed: 0,
-            device: cpu_device(),
-            ignore: None,
-            checkpoint: None,
-            resume: false,
-            interrupt: &interrupt,
-            progress: &mut |_| (),
-            log: Vec::new(),
-            notes: Vec::new(),
-        };
+        let mut progress = |_| {};
+        let mut session = Session::new(0, cpu_device(), &interrupt, &mut progress);
         let mut learner = Stepper { patience, at: 0, kept: 0 };
         let planes = |frame: &[u8]| frame.iter().map(|&v| f32::from(v)).collect();
         let source = PlainClips { footage: &footage, length: 3, planes };

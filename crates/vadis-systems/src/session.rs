@@ -60,7 +60,27 @@ pub struct Session<'a> {
     pub notes: Vec<String>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// A training from its beginning, without a checkpoint, of which every pixel counts.
+    pub fn new(
+        seed: u64,
+        device: Device,
+        interrupt: &'a AtomicBool,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Self {
+        Self {
+            seed,
+            device,
+            ignore: None,
+            checkpoint: None,
+            resume: false,
+            interrupt,
+            progress,
+            log: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// True once the user asked to stop.
     pub fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed)

@@ -48,17 +48,8 @@ fn trained(system: &str, settings: &[&str], frames: &[Frame]) -> Box<dyn Model> 
     let folder = TempDir::new().unwrap();
     let mut writer = FrameStoreWriter::create(folder.path(), input, configured.max_frames()).unwrap();
     frames.iter().for_each(|frame| writer.push(0, &fitted(frame, input)).unwrap());
-    let mut session = Session {
-        seed: 0,
-        device: cpu_device(),
-        ignore: None,
-        checkpoint: None,
-        resume: false,
-        interrupt: &AtomicBool::new(false),
-        progress: &mut |_| {},
-        log: Vec::new(),
-        notes: Vec::new(),
-    };
+    let (interrupt, mut progress) = (AtomicBool::new(false), |_| {});
+    let mut session = Session::new(0, cpu_device(), &interrupt, &mut progress);
     configured.train(&writer.finish().unwrap(), &mut session).unwrap()
 }
 

@@ -86,15 +86,10 @@ fn train_with(system: &str, settings: &[Setting], call: Call<'_>) -> Result<Box<
         }
     };
     let mut session = Session {
-        seed: call.seed,
-        device: cpu_device(),
         ignore: call.ignore,
         checkpoint: Some(call.bench.folder.path().join("checkpoint.safetensors")),
         resume: call.resume,
-        interrupt: &interrupt,
-        progress: &mut progress,
-        log: Vec::new(),
-        notes: Vec::new(),
+        ..Session::new(call.seed, cpu_device(), &interrupt, &mut progress)
     };
     configured.train(&call.bench.store, &mut session)
 }

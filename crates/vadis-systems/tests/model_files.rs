@@ -25,17 +25,8 @@ fn small(system: &str, settings: &[&str], folder: &Path) -> Vec<u8> {
         writer.push(0, &Frame { index, time_s, width: 16, height: 16, colour: Colour::Grey, data }).unwrap();
     }
     let interrupt = AtomicBool::new(false);
-    let mut session = Session {
-        seed: 0,
-        device: vadis_systems::cpu_device(),
-        ignore: None,
-        checkpoint: None,
-        resume: false,
-        interrupt: &interrupt,
-        progress: &mut |_| (),
-        log: Vec::new(),
-        notes: Vec::new(),
-    };
+    let mut progress = |_| {};
+    let mut session = Session::new(0, vadis_systems::cpu_device(), &interrupt, &mut progress);
     let model = configured.train(&writer.finish().unwrap(), &mut session).unwrap();
     let path = folder.join("model.safetensors");
     save_model(model.as_ref(), &ModelInfo::default(), &path).unwrap();

@@ -24,12 +24,10 @@ use vadis_peers::{Outcome, Side};
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers.py");
 
 fn main() -> Outcome<()> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    if arguments.peek().is_some_and(|first| first == "--work") {
-        let task = arguments.nth(1).ok_or("--work needs a task")?;
-        return work::answer(&serde_json::from_str(&task)?);
+    if let Some(task) = vadis_peers::own_task()? {
+        return work::answer(&task);
     }
-    let options = Options::parse(arguments)?;
+    let options = Options::parse(std::env::args().skip(1))?;
     let mut rows = options.common.kept_rows()?;
     for task in options.tasks() {
         eprintln!("{} {}, batch {} of {:?}", task.network, task.measure, task.batch, task.size);
@@ -64,7 +62,7 @@ fn compare(task: &Task, options: &Options) -> Outcome<Row> {
         channels: task.channels,
         threads: task.threads,
     };
-    let row = Row::new(subject, &measured, runs, format!("PyTorch, {found}"));
+    let row = Row::new(subject, &measured, runs, &found);
     eprintln!("{}", row.told());
     Ok(row)
 }

@@ -23,20 +23,16 @@ use vadis_peers::report::{self, Row};
 use vadis_peers::{Outcome, Side};
 
 const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/scoring.py");
-/// Before the variant in a row's peer.
-const PYTORCH: &str = "PyTorch, ";
 /// By so much may numbers differ that are made in another order, as a share of a column's largest value.
 const TOLERANCE: f64 = 1e-3;
 /// By so much may flows differ, in pixels.
 const FLOW_TOLERANCE: f64 = 0.05;
 
 fn main() -> Outcome<()> {
-    let mut arguments = std::env::args().skip(1).peekable();
-    if arguments.peek().is_some_and(|first| first == "--work") {
-        let task = arguments.nth(1).ok_or("--work needs a task")?;
-        return work::answer(&serde_json::from_str(&task)?);
+    if let Some(task) = vadis_peers::own_task()? {
+        return work::answer(&task);
     }
-    let options = Options::parse(arguments)?;
+    let options = Options::parse(std::env::args().skip(1))?;
     let mut rows = options.common.kept_rows()?;
     for subject in options.subjects() {
         let prepared = Prepared::new(&subject, &options)?;
@@ -45,7 +41,7 @@ fn main() -> Outcome<()> {
             // What is fastest for a system is looked for once.
             let task = Task { variant: found, ..task };
             let row = compare(&prepared, &task, &options)?;
-            found = row.peer.strip_prefix(PYTORCH).map(str::to_owned);
+            found = Some(row.variant().to_owned());
             rows.retain(|old| !old.is_of(&row.network, &row.measure));
             rows.push(row);
             report::write(&options.common.json, &rows)?;
@@ -74,7 +70,7 @@ fn compare(prepared: &Prepared, task: &Task, options: &Options) -> Outcome<Row> 
         Ok([Side::ours(task, threads)?, Side::python(&common.python, PEER, task)?])
     };
     let measured = vadis_peers::measure(sides, task.threads, common.single_thread, common.runs)?;
-    let row = Row::new(subject, &measured, common.runs, format!("{PYTORCH}{found}"));
+    let row = Row::new(subject, &measured, common.runs, &found);
     eprintln!("{}", row.told());
     Ok(Row { difference: Some(difference), ..row })
 }

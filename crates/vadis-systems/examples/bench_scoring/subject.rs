@@ -170,16 +170,7 @@ fn train(system: &str, preset: Preset, footage: &Footage, folder: &Path) -> Outc
     for frame in footage.frames(format, FRAMES)? {
         store.push(0, &frame)?;
     }
-    let mut session = Session {
-        seed: 0,
-        device: cpu_device(),
-        ignore: None,
-        checkpoint: None,
-        resume: false,
-        interrupt: &AtomicBool::new(false),
-        progress: &mut |_| {},
-        log: Vec::new(),
-        notes: Vec::new(),
-    };
+    let (interrupt, mut progress) = (AtomicBool::new(false), |_| {});
+    let mut session = Session::new(0, cpu_device(), &interrupt, &mut progress);
     Ok(configured.train(&store.finish()?, &mut session)?)
 }

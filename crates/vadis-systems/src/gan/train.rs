@@ -248,23 +248,14 @@ mod tests {
     use vadis_video::Colour;
 
     use super::*;
-    use crate::{Preset, Progress, cpu_device};
+    use crate::{Preset, cpu_device};
 
     fn learner(change: impl Fn(&mut GanConfig)) -> Learner {
         let mut config = GanConfig::preset(Preset::Tiny);
         change(&mut config);
         let format = InputFormat { width: 32, height: 24, colour: Colour::Grey };
-        let session = Session {
-            seed: 4,
-            device: cpu_device(),
-            ignore: None,
-            checkpoint: None,
-            resume: false,
-            interrupt: &AtomicBool::new(false),
-            progress: &mut |_: Progress| {},
-            log: Vec::new(),
-            notes: Vec::new(),
-        };
+        let (interrupt, mut progress) = (AtomicBool::new(false), |_| {});
+        let session = Session::new(4, cpu_device(), &interrupt, &mut progress);
         Learner::new(&config, format, vec![1.0; 32 * 24], &session).unwrap()
     }
 
