@@ -144,8 +144,8 @@ pub trait Model: Send + Sync {
     fn spent(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
-    /// From now on scores in bytes (int8): faster on a processor with AVX-512 VNNI, a little less exact. The statistics
-    /// stay those of floats.
+    /// From now on scores in bytes (int8): faster on a processor with AVX-512 VNNI or AMX, a little less exact.
+    /// The statistics stay those of floats.
     ///
     /// # Errors
     /// [`SystemError::NotInBytes`] for a system, or an older model, that cannot.

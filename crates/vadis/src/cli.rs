@@ -241,7 +241,7 @@ pub(crate) struct ScoreArgs {
     /// How much each of several models counts: equal, or a number a model by comma
     #[arg(long, value_name = "W[,W..]", default_value = "equal")]
     pub(crate) weights: String,
-    /// Score in bytes: faster on processors with AVX-512 VNNI, a little less exact; one-path, itae and itae-nf
+    /// Score in bytes: faster on processors with AVX-512 VNNI or AMX, a little less exact; one-path, itae and itae-nf
     #[arg(long)]
     pub(crate) int8: bool,
     /// Folder to write

@@ -19,6 +19,7 @@ pub(crate) const PANEL: usize = 2 * LANES;
 pub(crate) const WIDE: usize = 3;
 
 /// A stretch of a sum: where its scalars and its vectors start.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) a: usize,

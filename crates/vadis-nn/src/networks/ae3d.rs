@@ -130,7 +130,7 @@ impl Ae3d {
         Ok(FrozenAe3d { network: PackedPair::new(&self.encoder, &self.decoder)? })
     }
 
-    /// As [`Ae3d::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// As [`Ae3d::frozen`], in bytes: faster on a processor with AVX-512 VNNI or AMX, and less accurate. Flat
     /// `examples`, clips `[n, channels, time, height, width]`, are like those to come: values beyond the
     /// largest that they lead to saturate.
     ///

@@ -206,7 +206,7 @@ impl Cae {
         Ok(FrozenCae { network: PackedPair::new(&self.encoder, &self.decoder)? })
     }
 
-    /// As [`Cae::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// As [`Cae::frozen`], in bytes: faster on a processor with AVX-512 VNNI or AMX, and less accurate. Flat
     /// `examples`, frames `[n, channels, height, width]`, are like those to come: values beyond the
     /// largest that they lead to saturate.
     ///

@@ -160,7 +160,7 @@ impl Itae {
         Ok(FrozenItae { network: Packed::new(&self.network)? })
     }
 
-    /// As [`Itae::frozen`], in bytes: faster on a processor with AVX-512 VNNI, and less accurate. Flat
+    /// As [`Itae::frozen`], in bytes: faster on a processor with AVX-512 VNNI or AMX, and less accurate. Flat
     /// `examples`, clips `[n, channels, time, height, width]`, are like those to come: values beyond the
     /// largest that they lead to saturate.
     ///

@@ -11,6 +11,8 @@ use std::arch::x86_64::{
 use super::super::kernel::{PANEL, Run};
 #[cfg(target_arch = "x86_64")]
 use super::super::kernel::{constant, even_pieces};
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 use crate::Isa;
 use crate::elementwise::for_each_isa;
 use crate::tile::LANES;
@@ -25,15 +27,22 @@ pub(super) struct Unit {
     /// Whether there is one instruction for a group (AVX-512 VNNI).
     #[cfg(target_arch = "x86_64")]
     vnni: bool,
+    /// Whether there is one for tiles (AMX).
+    #[cfg(target_arch = "x86_64")]
+    tiles: bool,
 }
 
 impl Unit {
     /// The fastest for an instruction set that the machine has.
     pub(super) fn new(isa: Isa) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let vnni = isa == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni");
         Self {
             isa,
             #[cfg(target_arch = "x86_64")]
-            vnni: isa == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni"),
+            vnni,
+            #[cfg(target_arch = "x86_64")]
+            tiles: vnni && tiles::are_there(),
         }
     }
 }
@@ -55,6 +64,8 @@ pub(super) struct Dots<'a> {
     pub(super) runs: &'a [Run],
     /// Groups of each run.
     pub(super) groups: usize,
+    /// So many runs one after another lie side by side, in the scalars and in the vectors.
+    pub(super) joined: usize,
     pub(super) start: &'a [i32; PANEL],
     pub(super) count: usize,
     /// Elements of the output from one position to the next.
@@ -77,6 +88,10 @@ impl Dots<'_> {
             assert!(end_a <= self.a.len(), "run out of bounds");
             assert!(run.b.saturating_add(len_b) <= self.b.len(), "run out of bounds");
         }
+        let aside = |pair: &[Run]| pair[1].a == pair[0].a + len_a && pair[1].b == pair[0].b + len_b;
+        let joined = self.runs.chunks(self.joined);
+        assert!(joined.clone().all(|runs| runs.windows(2).all(aside)), "joined runs lie side by side");
+        assert!(self.runs.len().is_multiple_of(self.joined), "all runs are joined alike");
         let end = (self.count - 1).saturating_mul(self.out_step).saturating_add(LANES);
         let end = end.saturating_add((self.blocks - 1).saturating_mul(self.out_block));
         assert!(end <= out.len(), "row out of bounds");
@@ -88,6 +103,11 @@ impl Dots<'_> {
     /// If it leaves a slice, or the machine lacks the instruction set.
     pub(super) fn run(&self, unit: Unit, out: &mut [i32]) {
         self.check(out);
+        // SAFETY: the row was checked against the output, and `Unit::new` found the tiles.
+        #[cfg(target_arch = "x86_64")]
+        if unit.tiles && unsafe { tiles::row(self, out.as_mut_ptr()) } {
+            return;
+        }
         #[cfg(target_arch = "x86_64")]
         if unit.vnni {
             // SAFETY: the row was checked against the output, and `Unit::new` found the instructions.
@@ -203,6 +223,63 @@ unsafe fn row_vnni(dots: &Dots<'_>, out: *mut i32) {
             (32, 4) => with_step::<32, 4>(dots, out),
             (8, 3) => with_step::<8, 3>(dots, out),
             _ => with_step::<0, 0>(dots, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(len: usize, seed: usize) -> Vec<u8> {
+        (0..len).map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 7) as u8).collect()
+    }
+
+    /// Units of this machine, from the plainest on.
+    fn units() -> Vec<Unit> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let best = Unit::new(Isa::detect());
+            let plain = Unit { vnni: false, tiles: false, ..best };
+            vec![plain, Unit { tiles: false, ..best }, best]
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        vec![Unit::new(Isa::detect())]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 64 }))]
+
+        #[test]
+        fn every_unit_sums_alike(
+            count in 1usize..75, blocks in 1usize..3, joined in 1usize..6, groups in 1usize..6,
+            advance in 1usize..3, phases in 1usize..3, stretches in 1usize..7, seed in 0usize..1000,
+        ) {
+            let (len, a_step) = (groups * GROUP, advance * 16);
+            let pitch = joined * len + count * a_step;
+            let run = |i: usize| {
+                let (stretch, place) = (i / joined, i % joined * len);
+                Run { a: stretch * pitch + place, b: (stretch * joined * len + place) * blocks * LANES }
+            };
+            let runs: Vec<Run> = (0..stretches * joined).map(run).collect();
+            let a = bytes(stretches * pitch, seed);
+            let b: Vec<i8> =
+                bytes(stretches * joined * len * blocks * LANES, seed + 7).iter().map(|&b| b.cast_signed()).collect();
+            let start = std::array::from_fn(|lane| lane as i32 * 1000 - 9999);
+            let (out_step, out_block) = (phases * LANES, phases * LANES * count);
+            let (a, b, runs, start) = (&a[..], &b[..], &runs[..], &start);
+            let dots = Dots { a, a_step, b, runs, groups, joined, start, count, out_step, blocks, out_block };
+            let results = units().into_iter().map(|unit| {
+                let mut out = vec![-1; blocks * out_block];
+                dots.run(unit, &mut out);
+                out
+            });
+            let results: Vec<Vec<i32>> = results.collect();
+            for result in &results[1..] {
+                prop_assert_eq!(result, &results[0]);
+            }
         }
     }
 }

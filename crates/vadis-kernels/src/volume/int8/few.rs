@@ -119,6 +119,7 @@ impl FewInt8 {
                 b: &self.packed[panel * few.terms() * PANEL..],
                 runs: &memory.runs,
                 groups: LANES / GROUP,
+                joined: 1,
                 start: &start,
                 count,
                 out_step: width,

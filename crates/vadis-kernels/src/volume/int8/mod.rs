@@ -16,6 +16,8 @@ mod pass;
 mod scale;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use rayon::prelude::*;
 
@@ -32,7 +34,7 @@ use super::select::{self, Batch, Target};
 use super::winograd::Aligned;
 use crate::tile::LANES;
 
-/// A network for inference in bytes: faster than [`super::Frozen`] where the processor has AVX-512 VNNI,
+/// A network for inference in bytes: faster than [`super::Frozen`] where the processor has AVX-512 VNNI or AMX,
 /// and less accurate. Made by [`super::Network::freeze_int8`].
 #[derive(Clone, Debug)]
 pub struct FrozenInt8 {

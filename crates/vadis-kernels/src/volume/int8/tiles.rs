@@ -1,0 +1,185 @@
+//! The inner kernel by tiles (AMX): sixteen positions by sixteen channels and up to 64 products each with one
+//! instruction.
+//!
+//! A tile takes a row's stretch of bytes that lie side by side: in sixteen lanes those of all taps in width. Its sums are
+//! those of the other kernels, as integers do not depend on their order.
+#![allow(unsafe_code)]
+
+use std::arch::asm;
+use std::arch::x86_64::__cpuid_count;
+use std::sync::OnceLock;
+
+use super::super::kernel::Run;
+use super::dot::{Dots, GROUP};
+
+/// Positions of a tile, and those that are computed at a time.
+const ROWS: usize = 16;
+const PAIR: usize = 2 * ROWS;
+/// Bytes of a tile's row.
+const BYTES: usize = 64;
+/// Stretches below which bringing the tiles into place takes longer than it spares.
+const LEAST: usize = 4;
+/// Bytes below which a tile is not worth it: a single tap's sixteen lanes fill a quarter.
+const LEAST_BYTES: usize = 32;
+
+/// Whether the processor has tiles of bytes and the system gives them to this process.
+pub(super) fn are_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| has_tiles() && is_permitted())
+}
+
+fn has_tiles() -> bool {
+    /// Bits of EDX in leaf 7: AMX-TILE and AMX-INT8.
+    const WANTED: u32 = (1 << 24) | (1 << 25);
+    is_x86_feature_detected!("avx512vnni") && __cpuid_count(7, 0).edx & WANTED == WANTED
+}
+
+/// Linux saves tiles only for a process that has asked for it.
+fn is_permitted() -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
+        const TILE_DATA: libc::c_ulong = 18;
+        // SAFETY: asks for a state component by its number, and fails by its return value only.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0 }
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    false
+}
+
+/// The shapes of the eight tiles, as `LDTILECFG` reads them.
+#[repr(C, align(64))]
+struct Shapes([u8; 64]);
+
+impl Shapes {
+    /// Four tiles of sums, two of positions by `bytes`, two of `bytes / 4` groups by channels.
+    fn new(bytes: usize) -> Self {
+        let mut shapes = [0; 64];
+        shapes[0] = 1;
+        for tile in 0..8 {
+            let (rows, columns) = match tile {
+                0..4 => (ROWS, BYTES),
+                4..6 => (ROWS, bytes),
+                _ => (bytes / GROUP, BYTES),
+            };
+            shapes[16 + 2 * tile] = columns as u8;
+            shapes[48 + tile] = rows as u8;
+        }
+        Self(shapes)
+    }
+}
+
+/// Bytes of a stretch, if tiles suit the row.
+fn stretch(dots: &Dots<'_>) -> Option<usize> {
+    let bytes = dots.joined * dots.groups * GROUP;
+    let stretches = dots.runs.len() / dots.joined;
+    let suits = (LEAST_BYTES..=BYTES).contains(&bytes) && dots.count >= ROWS && stretches >= LEAST;
+    suits.then_some(bytes)
+}
+
+/// Computes a row by tiles, if they suit it: whether they did.
+///
+/// # Safety
+/// The row was checked against the output, and tiles are there.
+pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
+    let Some(bytes) = stretch(dots) else { return false };
+    let mut first = 0;
+    while first < dots.count {
+        // The last tile ends with the row. It may hold positions that are done already: their sums are the same.
+        let two = first + PAIR <= dots.count;
+        let place = if two { first } else { first.min(dots.count - ROWS) };
+        // SAFETY: the caller's; so many positions from there on are within the row.
+        unsafe {
+            match two {
+                true => block::<2>(dots, out, place, bytes),
+                false => block::<1>(dots, out, place, bytes),
+            }
+        }
+        first = place + if two { PAIR } else { ROWS };
+    }
+    true
+}
+
+/// What a call reads by its place in memory: it needs more numbers than there are registers.
+#[repr(C, align(64))]
+struct Call {
+    shapes: Shapes,
+    start: *const i32,
+    /// Bytes from one position's sums to the next.
+    out_row: usize,
+    /// Where the tiles of sums go: both blocks of the first positions, then of the others.
+    out: [*mut i32; 4],
+}
+
+/// `M` tiles of positions from `first` on, by all blocks, over stretches of so many bytes.
+///
+/// # Safety
+/// As [`row`]; the positions are within it.
+unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, bytes: usize) {
+    let place = |tile: usize, block: usize| {
+        out.wrapping_add((first + tile * ROWS) * dots.out_step + block * dots.out_block)
+    };
+    let call = Call {
+        shapes: Shapes::new(bytes),
+        start: dots.start.as_ptr(),
+        out_row: dots.out_step * size_of::<i32>(),
+        out: [place(0, 0), place(0, 1), place(1, 0), place(1, 1)],
+    };
+    /// Brings the tiles of sums to what they start from, adds the products of each stretch, and stores the sums. A sum
+    /// is `($tile, bytes into the start, tile of positions, tile of channels, place of its address in the call)`.
+    macro_rules! sum {
+        ([$(($tile:literal, $start:literal, $a:literal, $b:literal, $out:literal))*], [$($load:literal)*]) => {
+            asm!(
+                "ldtilecfg [{call}]",
+                "mov {a}, [{call} + 64]",
+                "xor {b:e}, {b:e}",
+                $(concat!("tileloadd tmm", $tile, ", [{a} + {b}*1 + ", $start, "]"),)*
+                "2:",
+                "mov {a}, [{run}]",
+                "mov {b}, [{run} + 8]",
+                "add {a}, {scalars}",
+                "add {b}, {vectors}",
+                "tileloadd tmm4, [{a} + {a_row}*1]",
+                "tileloadd tmm6, [{b} + {b_row}*1]",
+                "add {a}, {a_next}",
+                $($load,)*
+                $(concat!("tdpbusd tmm", $tile, ", tmm", $a, ", tmm", $b),)*
+                "add {run}, {next}",
+                "dec {left}",
+                "jnz 2b",
+                "mov {b}, [{call} + 72]",
+                $(
+                    concat!("mov {a}, [{call} + ", $out, "]"),
+                    concat!("tilestored [{a} + {b}*1], tmm", $tile),
+                )*
+                "tilerelease",
+                call = in(reg) &raw const call,
+                run = inout(reg) dots.runs.as_ptr() => _,
+                next = in(reg) dots.joined * size_of::<Run>(),
+                left = inout(reg) dots.runs.len() / dots.joined => _,
+                scalars = in(reg) dots.a.as_ptr().wrapping_add(first * dots.a_step),
+                vectors = in(reg) dots.b.as_ptr(),
+                a = out(reg) _,
+                b = out(reg) _,
+                a_row = in(reg) dots.a_step,
+                a_next = in(reg) ROWS * dots.a_step,
+                b_row = in(reg) dots.blocks * BYTES,
+                options(nostack),
+            )
+        };
+    }
+    const { assert!(M == 1 || M == 2, "a tile of positions or two") };
+    // SAFETY: all addresses are those that `Dots::check` vouches for, and there is a stretch. Tiles are nobody else's:
+    // their shapes are set first and released last.
+    unsafe {
+        match (M, dots.blocks) {
+            (1, 1) => sum!([(0, 0, 4, 6, 80)], []),
+            (1, _) => sum!([(0, 0, 4, 6, 80)(1, 64, 4, 7, 88)], ["tileloadd tmm7, [{b} + {b_row}*1 + 64]"]),
+            (_, 1) => sum!([(0, 0, 4, 6, 80)(2, 0, 5, 6, 96)], ["tileloadd tmm5, [{a} + {a_row}*1]"]),
+            _ => sum!(
+                [(0, 0, 4, 6, 80) (1, 64, 4, 7, 88) (2, 0, 5, 6, 96) (3, 64, 5, 7, 104)],
+                ["tileloadd tmm7, [{b} + {b_row}*1 + 64]" "tileloadd tmm5, [{a} + {a_row}*1]"]
+            ),
+        }
+    }
+}
