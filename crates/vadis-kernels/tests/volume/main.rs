@@ -39,9 +39,13 @@ fn check_conv(conv: &Conv, input: [usize; 4], batch: usize) -> Result<(), TestCa
     let parameter = noise(plan.parameter_count(), 1);
     let x = noise(batch * size(input), 2);
     let output = plan.output();
-    let dy = noise(batch * size(output), 3);
-    let (values, _) = reference::run(&plan, &double(&parameter), &Norms::Batch, &double(&x), batch);
+    let mut dy = noise(batch * size(output), 3);
+    let run = |plan: &Plan| reference::run(plan, &double(&parameter), &Norms::Batch, &double(&x), batch).0;
+    let (values, linear) = (run(&plan), Conv { activation: Activation::None, ..conv.clone() });
     let y = &values[1];
+    let before = &run(&Plan::new("x", input).and_then(|p| p.conv("c", "x", linear)).unwrap())[1];
+    // So close to an activation's bend rounding decides on which side a sum lies, and which slope it has.
+    dy.iter_mut().zip(before).filter(|(_, sum)| sum.abs() < 1e-3).for_each(|(dy, _)| *dy = 0.0);
     let all = products(conv, input, output);
     let places = &plan.nodes()[1].places;
     let mut dx = vec![0.0; x.len()];
