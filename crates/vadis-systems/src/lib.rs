@@ -10,6 +10,7 @@
 //! later at most: scoring a file is that, run over the file, so live equals offline bit for bit.
 
 pub mod ae3d;
+mod around;
 mod centre;
 mod clip_training;
 mod clips;

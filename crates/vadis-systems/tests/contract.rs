@@ -281,6 +281,39 @@ fn options_of_the_masked_autoencoder_keep_the_promises() {
     }
 }
 
+/// What is averaged over the frames around is the mean of what each of them has alone.
+#[test]
+fn motion_is_averaged_over_the_frames_around() {
+    for system in ["frame-diff", "mog2", "flow-magnitude", "patch-knn"] {
+        let alone = settings(system);
+        let around: Vec<Setting> = alone.iter().cloned().chain(["around=2".parse().unwrap()]).collect();
+        let bench = bench(system, &alone);
+        let models = [&alone, &around].map(|settings| train_with(system, settings, plain(&bench)).unwrap());
+        assert_eq!(models[1].delay(), models[0].delay() + 2, "{system}");
+        let [alone, whole] = models.each_ref().map(|model| score(model.as_ref(), &bench.frames, 240));
+        for split in [1, 7] {
+            assert_eq!(whole, score(models[1].as_ref(), &bench.frames, split), "{system}");
+        }
+        assert!(
+            whole.iter().map(|s| (s.frame, s.edge)).eq(alone.iter().map(|s| (s.frame, s.edge))),
+            "{system}"
+        );
+        let short = score(models[1].as_ref(), &bench.frames[..4], 1);
+        assert!(short.len() == 4 && short.iter().all(|s| s.score.is_finite()), "{system}");
+        if system == "patch-knn" {
+            continue;
+        }
+        let measured: Vec<f64> = alone.iter().filter(|s| !s.edge).map(|s| s.indicators[0]).collect();
+        let means = (0..measured.len()).map(|i| {
+            let near = &measured[i.saturating_sub(2)..(i + 3).min(measured.len())];
+            near.iter().sum::<f64>() / near.len() as f64
+        });
+        for (got, wanted) in whole.iter().filter(|s| !s.edge).zip(means) {
+            assert!((got.indicators[0] - wanted).abs() <= 1e-6 * wanted.abs().max(1e-3), "{system}");
+        }
+    }
+}
+
 #[test]
 fn the_rare_block_stands_out() {
     for system in keys() {

@@ -14,6 +14,9 @@ use crate::{InputFormat, Preset, Setting, SystemError};
 /// Frames that stay together where footage is thinned: what moves is seen between neighbours.
 pub(crate) const TOGETHER: usize = 32;
 
+/// Most frames on either side that are averaged: their maps are kept.
+const MOST_AROUND: usize = 50;
+
 /// How a frame's score is formed of what is seen at its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -31,6 +34,9 @@ pub struct Frames {
     pub size: Size,
     /// Side of a patch in pixels of the picture (ours).
     pub patch: usize,
+    /// Frames on either side whose motion is averaged with a frame's, which is then known so many frames later (ours: 0).
+    #[serde(default)]
+    pub around: usize,
     /// Which column is the score: `mean` or `patch`, the worst patch's (ours: the paper does not say).
     pub score: FrameScore,
     /// Share of each source, at its end, that the score statistics are taken on and nothing is learnt from (ours).
@@ -47,6 +53,7 @@ impl Frames {
         let paper = Self {
             size: Size::Auto { pixels: 86_400 },
             patch: 32,
+            around: 0,
             score: FrameScore::Mean,
             holdout: 0.15,
             max_frames: 20_000,
@@ -83,6 +90,9 @@ impl Frames {
     pub(crate) fn check(&self) -> Result<(), SystemError> {
         if !(2..=256).contains(&self.patch) {
             return Err(setting("patch", "must be from 2 to 256 pixels"));
+        }
+        if self.around > MOST_AROUND {
+            return Err(setting("around", "must be from 0 to 50 frames"));
         }
         if !(0.0..=0.9).contains(&self.holdout) {
             return Err(setting("holdout", "must be from 0 to 0.9"));
@@ -289,9 +299,12 @@ mod tests {
                 MotionConfig::preset(kind, preset).check().unwrap();
             }
             let tiny = MotionConfig::preset(kind, Preset::Tiny);
-            for (text, key) in
-                [("patch=1", "patch"), ("holdout=1.0", "holdout"), ("max_frames=3", "max_frames")]
-            {
+            for (text, key) in [
+                ("patch=1", "patch"),
+                ("around=51", "around"),
+                ("holdout=1.0", "holdout"),
+                ("max_frames=3", "max_frames"),
+            ] {
                 let changed = tiny.with(&[text.parse().unwrap()]).unwrap();
                 assert!(
                     matches!(changed.check(), Err(SystemError::Setting { key: k, .. }) if k == key),

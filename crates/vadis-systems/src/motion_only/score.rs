@@ -6,6 +6,7 @@ use vadis_video::{Colour, Frame};
 
 use super::measure::{Measure, STILL};
 use super::{FrameScore, Kind, MotionConfig};
+use crate::around::Around;
 use crate::clips::Parts;
 use crate::frames::{background, calibration_runs, counts_of, grey_bytes, observe_runs, veiled};
 use crate::model_file::{input_format, parse};
@@ -84,6 +85,14 @@ impl MotionModel {
         Ok(model)
     }
 
+    /// Frames that must follow a frame before its motion is measured.
+    fn after(&self) -> usize {
+        match &self.config {
+            MotionConfig::Difference(config) => vadis_motion::Span::from(config.span).delay(),
+            _ => 0,
+        }
+    }
+
     fn told(&self, mut map: Vec<f32>) -> Told {
         map.iter_mut().zip(&self.counts).for_each(|(value, count)| *value *= count);
         let counted: f64 = self.counts.iter().map(|&c| f64::from(c)).sum();
@@ -99,8 +108,14 @@ impl MotionModel {
     }
 }
 
+/// What a model remembers of a video.
+pub(crate) struct Memory {
+    measure: Measure,
+    around: Around,
+}
+
 impl FrameJudge for MotionModel {
-    type Memory = Measure;
+    type Memory = Memory;
 
     fn format(&self) -> InputFormat {
         self.format
@@ -111,20 +126,27 @@ impl FrameJudge for MotionModel {
     }
 
     fn lag(&self) -> usize {
-        match &self.config {
-            MotionConfig::Difference(config) => vadis_motion::Span::from(config.span).delay(),
-            _ => 0,
-        }
+        self.after() + self.config.frames().around
     }
 
-    fn memory(&self) -> Result<Measure, SystemError> {
+    fn memory(&self) -> Result<Memory, SystemError> {
         let InputFormat { width, height, colour } = self.format;
         let ground = Frame { data: grey_bytes(&self.ground), ..Frame::filled(width, height, colour, 0) };
-        Measure::new(&self.config, &veiled(&ground, &self.counts, STILL))
+        let measure = Measure::new(&self.config, &veiled(&ground, &self.counts, STILL))?;
+        Ok(Memory { measure, around: Around::new(self.config.frames().around) })
     }
 
-    fn see(&self, memory: &mut Measure, frame: &Frame) -> Result<Option<Told>, SystemError> {
-        Ok(memory.push(&veiled(frame, &self.counts, STILL))?.map(|map| self.told(map)))
+    fn see(&self, memory: &mut Memory, frame: &Frame) -> Result<Option<Told>, SystemError> {
+        let map = memory.measure.push(&veiled(frame, &self.counts, STILL))?;
+        Ok(map.and_then(|map| memory.around.push(map)).map(|map| self.told(map)))
+    }
+
+    fn finish(&self, memory: &mut Memory) -> Result<Vec<Told>, SystemError> {
+        let mut told: Vec<Told> = memory.around.finish().into_iter().map(|map| self.told(map)).collect();
+        // Frames that what follows would be needed for.
+        let edges = told.last().map(|last| vec![Told { edge: true, ..last.clone() }; self.after()]);
+        told.extend(edges.into_iter().flatten());
+        Ok(told)
     }
 }
 

@@ -39,6 +39,11 @@ impl PatchKnnConfig {
         }
     }
 
+    /// Frames that the features of a patch come from: those averaged and the one before them.
+    pub(super) fn clip(&self) -> usize {
+        2 * self.frames.around + 2
+    }
+
     /// # Errors
     /// [`SystemError::Setting`] for a value out of its range.
     pub(super) fn check(&self) -> Result<(), SystemError> {

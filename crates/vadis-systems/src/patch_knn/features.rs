@@ -1,51 +1,54 @@
-//! Five numbers of each patch: how it moves.
+//! Six numbers of each patch: how it moves.
 
 use vadis_motion::{FlowField, TvL1, TvL1Config, frame_difference};
 use vadis_video::Frame;
 
 use crate::SystemError;
+use crate::around::Around;
 use crate::patches::{Patches, Tables};
 
 /// Numbers of a patch.
-pub(crate) const FEATURES: usize = 5;
+pub(crate) const FEATURES: usize = 6;
 /// Grey level that stands for 1.
 const WHITE: f64 = 255.0;
 
 /// What a patch is.
 pub(crate) type Features = [f32; FEATURES];
 
-/// Looks at pairs of consecutive frames.
+/// Looks at consecutive frames of a video.
 pub(crate) struct Looker {
     flows: Box<TvL1>,
     before: Option<Frame>,
+    around: Around,
 }
 
 impl Looker {
-    pub(super) fn new(config: TvL1Config) -> Result<Self, SystemError> {
-        Ok(Self { flows: Box::new(TvL1::new(config)?), before: None })
+    /// Averages the features over so many frames on either side.
+    pub(super) fn new(config: TvL1Config, around: usize) -> Result<Self, SystemError> {
+        Ok(Self { flows: Box::new(TvL1::new(config)?), before: None, around: Around::new(around) })
     }
 
-    /// Takes the next grey frame; none for the first.
+    /// Takes the next grey frame: the features of every patch so many frames before it; none for the first.
     pub(super) fn push(
         &mut self,
         frame: &Frame,
         see: &Sight<'_>,
     ) -> Result<Option<Vec<Features>>, SystemError> {
-        let before = self.before.replace(frame.clone());
-        before.map(|before| self.pair(&before, frame, see)).transpose()
+        let Some(before) = self.before.replace(frame.clone()) else { return Ok(None) };
+        let flow = self.flows.flow(&before, frame)?;
+        let difference = frame_difference(&before, frame)?;
+        let features = see.features(&flow, &difference.data).into_flattened();
+        Ok(self.around.push(features).map(|mean| patches(&mean)))
     }
 
-    /// The features of every patch between two frames.
-    pub(super) fn pair(
-        &mut self,
-        before: &Frame,
-        after: &Frame,
-        see: &Sight<'_>,
-    ) -> Result<Vec<Features>, SystemError> {
-        let flow = self.flows.flow(before, after)?;
-        let difference = frame_difference(before, after)?;
-        Ok(see.features(&flow, &difference.data))
+    /// The features of a video's last frames.
+    pub(super) fn finish(&mut self) -> Vec<Vec<Features>> {
+        self.around.finish().iter().map(|mean| patches(mean)).collect()
     }
+}
+
+fn patches(features: &[f32]) -> Vec<Features> {
+    features.as_chunks().0.to_vec()
 }
 
 /// The patches looked at, and the pixels that count.
@@ -55,8 +58,8 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// Mean |(u, v)|, mean |u|, mean |v|, root mean square of |(u, v)|, all in pixels a frame, and mean |∂I/∂t| for
-    /// pixels in [0, 1]; of each patch, over the pixels that count.
+    /// Mean |(u, v)|, mean |u|, mean |v|, root mean square and fourth root of the mean fourth power of |(u, v)|, all in
+    /// pixels a frame, and mean |∂I/∂t| for pixels in [0, 1]; of each patch, over the pixels that count.
     fn features(&self, flow: &FlowField, difference: &[u8]) -> Vec<Features> {
         let counted = |value: f64, i: usize| if self.counts[i] > 0.0 { value } else { 0.0 };
         let [u, v] = [&flow.u, &flow.v].map(|plane| |i: usize| f64::from(plane[i]));
@@ -66,11 +69,12 @@ impl Sight<'_> {
             self.patches.table(|i| counted(u(i).abs(), i)),
             self.patches.table(|i| counted(v(i).abs(), i)),
             self.patches.table(|i| counted(square(i), i)),
+            self.patches.table(|i| counted(square(i).powi(2), i)),
             self.patches.table(|i| counted(f64::from(difference[i]) / WHITE, i)),
         ];
         let feature = |(area, sums): (f64, [f64; FEATURES])| {
-            let [length, u, v, square, change] = sums.map(|sum| (sum / area).max(0.0));
-            [length, u, v, square.sqrt(), change].map(|value| value as f32)
+            let [length, u, v, square, fourth, change] = sums.map(|sum| (sum / area).max(0.0));
+            [length, u, v, square.sqrt(), fourth.sqrt().sqrt(), change].map(|value| value as f32)
         };
         self.patches.sums(&tables).map(feature).collect()
     }
@@ -106,6 +110,7 @@ mod tests {
                 mean(&|i| flow.u[i].abs()),
                 mean(&|i| flow.v[i].abs()),
                 mean(&square).sqrt(),
+                mean(&|i| square(i).powi(2)).powf(0.25),
                 mean(&|i| f32::from(difference[i]) / 255.0),
             ];
             assert!(got.iter().zip(wanted).all(|(g, w)| (g - w).abs() < 1e-5), "{got:?} against {wanted:?}");

@@ -1,8 +1,9 @@
 //! `patch-knn`: how far each patch's motion is from that of the nearest patches of normal footage (ours): the plain
 //! rival that learns nothing but remembers.
 //!
-//! A patch is five numbers: the mean of |(u, v)|, |u| and |v|, the root mean square of |(u, v)|, all of TV-L1 flow, and
-//! the mean of |∂I/∂t|; each is standardised on the training footage. The nearest neighbours are exact.
+//! A patch is six numbers: the mean of |(u, v)|, |u| and |v|, the root mean square and the fourth root of the mean fourth
+//! power of |(u, v)|, which say how much of it moves how fast, all of TV-L1 flow, and the mean of |∂I/∂t|; each is averaged
+//! over the frames around and standardised on the training footage. The nearest neighbours are exact.
 //!
 //! Read on: [`config`](self) → `features` → `neighbours` → `score`.
 

@@ -163,8 +163,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_nearest_are_those_of_a_full_sort(
-            patches in prop::collection::vec(prop::array::uniform5(0.0f32..9.0), 1..90),
-            query in prop::array::uniform5(-3.0f32..12.0), k in 1usize..6,
+            patches in prop::collection::vec(prop::array::uniform6(0.0f32..9.0), 1..90),
+            query in prop::array::uniform6(-3.0f32..12.0), k in 1usize..6,
         ) {
             let neighbours = Neighbours::new(&patches);
             let standard = neighbours.standardised(&query);
@@ -184,11 +184,12 @@ mod tests {
 
     #[test]
     fn features_are_standardised() {
-        let patches: Vec<Features> = (0..100).map(|i| [i as f32, 2.0 * i as f32, 5.0, 0.0, -1.0]).collect();
+        let patches: Vec<Features> =
+            (0..100).map(|i| [i as f32, 2.0 * i as f32, 5.0, 0.0, -1.0, 7.0]).collect();
         let neighbours = Neighbours::new(&patches);
         assert_eq!(neighbours.mean[..2], [49.5, 99.0]);
         assert!((neighbours.deviation[0] - 28.866_07).abs() < 1e-3);
-        assert!(neighbours.distance(&[49.0, 98.0, 5.0, 0.0, -1.0], 1) < 1e-6);
+        assert!(neighbours.distance(&[49.0, 98.0, 5.0, 0.0, -1.0, 7.0], 1) < 1e-6);
     }
 
     /// Each of 1000 is kept with the chance 1/10: 100 ± 9.5 of the first half, in a sample of 200 draws' mean.

@@ -48,14 +48,15 @@ impl PatchKnnModel {
         session: &mut Session<'_>,
     ) -> Result<Self, SystemError> {
         let parts = Parts::of(footage.frames(), config.frames.holdout, 2);
-        let pairs = spread(&clip_starts(&parts.train, 2, 1), config.pairs);
-        if footage.len() < MIN_FRAMES || pairs.is_empty() {
-            let (got, needed) = (footage.len(), MIN_FRAMES);
+        let length = config.clip();
+        let clips = spread(&clip_starts(&parts.train, length, 1), config.pairs.div_ceil(length - 1));
+        if footage.len() < MIN_FRAMES || clips.is_empty() {
+            let (got, needed) = (footage.len(), MIN_FRAMES.max(length));
             return Err(SystemError::TooFewFrames { got, needed, system: "patch-knn" });
         }
         let counts = counts_of(footage.format(), session.ignore.as_ref());
         let patches = grid(config, footage.format(), &counts);
-        let kept = remember(config, footage, &pairs, &Sight { patches: &patches, counts: &counts }, session)?;
+        let kept = remember(config, footage, &clips, &Sight { patches: &patches, counts: &counts }, session)?;
         let mut model = Self {
             config: config.clone(),
             format: footage.format(),
@@ -109,34 +110,36 @@ impl PatchKnnModel {
     }
 }
 
+fn looker(config: &PatchKnnConfig) -> Result<Looker, SystemError> {
+    Looker::new(config.flow.tvl1(), config.frames.around)
+}
+
 fn grid(config: &PatchKnnConfig, format: InputFormat, counts: &[f32]) -> Patches {
     Patches::new(format.height, format.width, config.frames.patch, counts).on_grid(config.stride)
 }
 
-/// A sample of the patches between the pairs of frames that begin at `pairs`.
+/// A sample of the patches in the middle of the clips that begin at `clips`.
 fn remember(
     config: &PatchKnnConfig,
     footage: &FrameStore,
-    pairs: &[usize],
+    clips: &[usize],
     sight: &Sight<'_>,
     session: &mut Session<'_>,
 ) -> Result<Vec<Features>, SystemError> {
     let mut reservoir = Reservoir::new(ChaCha8Rng::seed_from_u64(session.seed), config.memory);
-    let mut looker = Looker::new(config.flow.tvl1())?;
-    for (i, &place) in pairs.iter().enumerate() {
+    for (i, &place) in clips.iter().enumerate() {
         let step = i as u64;
         if session.interrupted() {
             let checkpoint = session.checkpoint.clone().unwrap_or_default();
             return Err(SystemError::Interrupted { step, checkpoint });
         }
-        let [before, after] = [footage.frame(place)?, footage.frame(place + 1)?];
-        let features = looker.pair(
-            &veiled(&before, sight.counts, STILL),
-            &veiled(&after, sight.counts, STILL),
-            sight,
-        )?;
-        features.into_iter().for_each(|f| reservoir.push(f));
-        let total = pairs.len() as u64;
+        let mut looker = looker(config)?;
+        let mut features = None;
+        for place in place..place + config.clip() {
+            features = looker.push(&veiled(&footage.frame(place)?, sight.counts, STILL), sight)?;
+        }
+        features.into_iter().flatten().for_each(|f| reservoir.push(f));
+        let total = clips.len() as u64;
         (session.progress)(Progress { stage: "training", done: step + 1, total, note: String::new() });
     }
     Ok(reservoir.kept)
@@ -154,16 +157,20 @@ impl FrameJudge for PatchKnnModel {
     }
 
     fn lag(&self) -> usize {
-        0
+        self.config.frames.around
     }
 
     fn memory(&self) -> Result<Looker, SystemError> {
-        Looker::new(self.config.flow.tvl1())
+        looker(&self.config)
     }
 
     fn see(&self, memory: &mut Looker, frame: &Frame) -> Result<Option<Told>, SystemError> {
         let features = memory.push(&veiled(frame, &self.counts, STILL), &self.sight())?;
         Ok(features.map(|features| self.told(&features)))
+    }
+
+    fn finish(&self, memory: &mut Looker) -> Result<Vec<Told>, SystemError> {
+        Ok(memory.finish().iter().map(|features| self.told(features)).collect())
     }
 }
 
@@ -180,9 +187,9 @@ impl Model for PatchKnnModel {
         self.format
     }
 
-    /// A video's first frame takes the second one's values.
+    /// One more than the lag: a video's first frame takes the second one's values.
     fn delay(&self) -> usize {
-        1
+        self.lag() + 1
     }
 
     fn indicators(&self) -> &[&'static str] {
