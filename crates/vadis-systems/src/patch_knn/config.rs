@@ -21,6 +21,8 @@ pub struct PatchKnnConfig {
     pub pairs: usize,
     /// Patches remembered: a uniform sample of those looked at.
     pub memory: usize,
+    /// Whether how fast the fastest part of a patch moves counts too.
+    pub fastest: bool,
     /// Nearest neighbours, the mean of whose distances counts.
     pub neighbours: usize,
 }
@@ -31,7 +33,7 @@ impl PatchKnnConfig {
         let patch = if preset == Preset::Tiny { 8 } else { 32 };
         let frames = Frames { score: FrameScore::Patch, patch, ..Frames::preset(preset) };
         let flow = FlowSettings::preset(preset);
-        let paper = Self { frames, flow, stride: 8, pairs: 2000, memory: 8000, neighbours: 3 };
+        let paper = Self { frames, flow, stride: 8, pairs: 2000, memory: 8000, fastest: true, neighbours: 3 };
         match preset {
             Preset::Paper => paper,
             Preset::Cpu => Self { pairs: 600, ..paper },

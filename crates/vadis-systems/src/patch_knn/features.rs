@@ -55,6 +55,8 @@ fn patches(features: &[f32]) -> Vec<Features> {
 pub(super) struct Sight<'a> {
     pub(super) patches: &'a Patches,
     pub(super) counts: &'a [f32],
+    /// Whether the fourth power counts; it is 0 otherwise, which makes no distance.
+    pub(super) fastest: bool,
 }
 
 impl Sight<'_> {
@@ -69,7 +71,7 @@ impl Sight<'_> {
             self.patches.table(|i| counted(u(i).abs(), i)),
             self.patches.table(|i| counted(v(i).abs(), i)),
             self.patches.table(|i| counted(square(i), i)),
-            self.patches.table(|i| counted(square(i).powi(2), i)),
+            self.patches.table(|i| if self.fastest { counted(square(i).powi(2), i) } else { 0.0 }),
             self.patches.table(|i| counted(f64::from(difference[i]) / WHITE, i)),
         ];
         let feature = |(area, sums): (f64, [f64; FEATURES])| {
@@ -94,7 +96,7 @@ mod tests {
         let mut counts = vec![1.0; w * h];
         counts[..5].fill(0.0);
         let patches = Patches::new(h, w, 4, &counts).on_grid(3);
-        let got = Sight { patches: &patches, counts: &counts }.features(&flow, &difference);
+        let got = Sight { patches: &patches, counts: &counts, fastest: true }.features(&flow, &difference);
         let corners: Vec<[usize; 2]> =
             [0, 3, 6].iter().flat_map(|&top| [0, 3, 6, 8].map(|left| [top, left])).collect();
         assert_eq!(got.len(), corners.len(), "the last column's patches are there too");

@@ -56,7 +56,8 @@ impl PatchKnnModel {
         }
         let counts = counts_of(footage.format(), session.ignore.as_ref());
         let patches = grid(config, footage.format(), &counts);
-        let kept = remember(config, footage, &clips, &Sight { patches: &patches, counts: &counts }, session)?;
+        let sight = Sight { patches: &patches, counts: &counts, fastest: config.fastest };
+        let kept = remember(config, footage, &clips, &sight, session)?;
         let mut model = Self {
             config: config.clone(),
             format: footage.format(),
@@ -92,7 +93,7 @@ impl PatchKnnModel {
     }
 
     fn sight(&self) -> Sight<'_> {
-        Sight { patches: &self.patches, counts: &self.counts }
+        Sight { patches: &self.patches, counts: &self.counts, fastest: self.config.fastest }
     }
 
     fn told(&self, features: &[Features]) -> Told {
