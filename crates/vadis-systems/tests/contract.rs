@@ -391,6 +391,24 @@ fn meaning_is_scored_where_there_are_weights() {
     assert_eq!(whole, score(loaded.as_ref(), &bench.frames, 64));
 }
 
+/// Autoencoders that are taken from a trained model are those that were trained.
+#[test]
+fn trained_autoencoders_are_taken_as_they_are() {
+    let settings = settings("pseudo");
+    let bench = bench("pseudo", &settings);
+    let model = train_with("pseudo", &settings, plain(&bench)).unwrap();
+    let file = bench.folder.path().join("trained.safetensors");
+    save_model(model.as_ref(), &ModelInfo::default(), &file).unwrap();
+    let take = |path: &str| -> Setting { format!("trained={path:?}").parse().unwrap() };
+    let with = |more: &[Setting]| train_with("pseudo", &[&settings[..], more].concat(), plain(&bench));
+    let taken = with(&[take(&file.to_string_lossy())]).unwrap();
+    assert_eq!(score(model.as_ref(), &bench.frames, 64), score(taken.as_ref(), &bench.frames, 64));
+    let refused =
+        |more: &[Setting]| matches!(with(more), Err(SystemError::Setting { key, .. }) if key == "trained");
+    assert!(refused(&[take("nowhere.safetensors")]));
+    assert!(refused(&[take(&file.to_string_lossy()), "width=0.5".parse().unwrap()]));
+}
+
 /// Bytes (int8) score nearly as floats, from the file too; a system without them says so.
 #[test]
 fn scores_in_bytes_are_near_those_in_floats() {

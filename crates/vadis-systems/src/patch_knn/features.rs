@@ -117,5 +117,9 @@ mod tests {
             ];
             assert!(got.iter().zip(wanted).all(|(g, w)| (g - w).abs() < 1e-5), "{got:?} against {wanted:?}");
         }
+        let without =
+            Sight { patches: &patches, counts: &counts, fastest: false }.features(&flow, &difference);
+        let same = |(a, b): (&Features, &Features)| a[..4] == b[..4] && a[4] == 0.0 && a[5] == b[5];
+        assert!(without.iter().zip(&got).all(same), "only the fourth power is left out");
     }
 }

@@ -49,6 +49,10 @@ pub struct PseudoConfig {
     pub features: String,
     /// That network: `efficientnet-lite0` (ours) or `clip-vit-b16` (paper: ViFi-CLIP, of that layout).
     pub encoder: Encoder,
+    /// Model file of a trained `pseudo` whose two autoencoders are taken as they are, so that only a discriminator learns;
+    /// empty to train them (ours).
+    #[serde(default)]
+    pub trained: String,
 }
 
 /// A network that describes frames.
@@ -93,6 +97,7 @@ impl PseudoConfig {
             semantic_weight: 1.0,
             features: String::new(),
             encoder: Encoder::EfficientnetLite0,
+            trained: String::new(),
         }
     }
 

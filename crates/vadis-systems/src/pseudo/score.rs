@@ -97,14 +97,7 @@ impl PseudoModel {
         let format = input_format(file, SIDES)?;
         let counts = counts_in(file, format)?;
         let shapes = config.networks(format).map(Shape::Plain);
-        let needed = shapes[0].value_count()?.saturating_add(shapes[1].value_count()?);
-        let is_autoencoders = |name: &str| name != COUNTS && !name.starts_with(semantic::PART);
-        let mut weights = network_weights(file, needed, is_autoencoders)?;
-        let device = burn::tensor::Device::default();
-        let mut networks = Vec::new();
-        for (shape, part) in shapes.iter().zip(PARTS) {
-            networks.push(shape.init(&device, 0)?.with_state(take_part(&mut weights, part))?);
-        }
+        let networks = autoencoders(file, &shapes)?;
         let semantic = Semantic::from_file(&config, file)?;
         let mut model = Self::new(config, format, [&networks[0], &networks[1]], counts, semantic)?;
         model.statistics = parse(file, "statistics")?;
@@ -130,6 +123,21 @@ impl PseudoModel {
     fn patches(&self) -> Patches {
         Patches::new(self.format.height, self.format.width, self.config.ae3d.patch, &self.counts)
     }
+}
+
+/// The autoencoders of appearance and of motion in a model file.
+///
+/// # Errors
+/// [`SystemError::Model`] or [`SystemError::Nn`] unless they have these shapes.
+pub(super) fn autoencoders(file: &WeightFile, shapes: &[Shape; 2]) -> Result<[Autoencoder; 2], SystemError> {
+    let needed = shapes[0].value_count()?.saturating_add(shapes[1].value_count()?);
+    let is_autoencoders = |name: &str| name != COUNTS && !name.starts_with(semantic::PART);
+    let mut weights = network_weights(file, needed, is_autoencoders)?;
+    let device = burn::tensor::Device::default();
+    let mut network = |part: usize| -> Result<Autoencoder, SystemError> {
+        Ok(shapes[part].init(&device, 0)?.with_state(take_part(&mut weights, PARTS[part]))?)
+    };
+    Ok([network(0)?, network(1)?])
 }
 
 /// The windows of one video.

@@ -7,7 +7,7 @@ use vadis_nn::weights::WeightFile;
 
 use super::PseudoConfig;
 use super::mask::Masks;
-use super::score::{PARTS, PseudoModel};
+use super::score::{PARTS, PseudoModel, autoencoders};
 use super::semantic::Semantic;
 use super::sheet;
 use super::spatial::{Spatial, inpainting};
@@ -19,6 +19,7 @@ use crate::clips::{Parts, clip_starts};
 use crate::examples::Examples;
 use crate::frames::{calibration_runs, counts_of, observe_runs};
 use crate::model_file::take_part;
+use crate::preset::setting;
 use crate::session::identity;
 use crate::{FrameStore, Session, SystemError};
 
@@ -44,25 +45,11 @@ pub(super) fn train(
     let temporal = Temporal::new(config, (footage, &parts.train), &counts, &masks, &flows)?;
     sheet::show(&spatial, &temporal, &parts.train, clip, session)?;
     let shapes = config.networks(format).map(Shape::Plain);
-    let motion = course(&config.ae3d, format!("motion of {identity}"));
-    let taken_up = goes_on_with(&motion.identity, session)?;
-    let (appearance, earlier) = if taken_up {
-        (shapes[0].init(&session.device, 0)?, Vec::new())
-    } else {
-        let appearance = course(&config.ae3d, format!("appearance of {identity}"));
-        let mut learner =
-            AutoencoderLearner::new(super::KEY, shapes[0].clone(), &config.ae3d.start, session)?;
-        train_on_clips(&mut learner, &spatial, &appearance, &parts, session)?;
-        // What follows must not look for the first one's checkpoint.
-        session.resume = false;
-        let state = learner.network.state();
-        (shapes[0].init(&session.device, 0)?.with_state(state)?, std::mem::take(&mut session.log))
+    let [appearance, motion] = match config.trained.as_str() {
+        "" => learn(config, (&spatial, &temporal), &shapes, (&parts, &identity), session)?,
+        path => taken(path, &shapes)?,
     };
-    let course = Course { earlier, ..motion };
-    let motion = AutoencoderLearner::new(super::KEY, shapes[1].clone(), "", session)?;
-    let mut learner = MotionLearner { appearance, motion };
-    train_on_clips(&mut learner, &temporal, &course, &parts, session)?;
-    let networks = [&learner.appearance, &learner.motion.network];
+    let networks = [&appearance, &motion];
     let semantic = Semantic::learn(config, &spatial, &flows, &parts.train, session)?;
     let model = PseudoModel::new(config.clone(), format, networks, counts.clone(), semantic)?;
     let mut model = model.with_flow_cache()?;
@@ -73,6 +60,42 @@ pub(super) fn train(
     seen.retell(|indicators| model.told(indicators));
     model.set_statistics(seen.statistics(kind));
     Ok(model)
+}
+
+/// Trains both autoencoders, one after the other.
+fn learn(
+    config: &PseudoConfig,
+    (spatial, temporal): (&Spatial<'_>, &Temporal<'_>),
+    shapes: &[Shape; 2],
+    (parts, identity): (&Parts, &str),
+    session: &mut Session<'_>,
+) -> Result<[Autoencoder; 2], SystemError> {
+    let motion = course(&config.ae3d, format!("motion of {identity}"));
+    let taken_up = goes_on_with(&motion.identity, session)?;
+    let (appearance, earlier) = if taken_up {
+        (shapes[0].init(&session.device, 0)?, Vec::new())
+    } else {
+        let appearance = course(&config.ae3d, format!("appearance of {identity}"));
+        let mut learner =
+            AutoencoderLearner::new(super::KEY, shapes[0].clone(), &config.ae3d.start, session)?;
+        train_on_clips(&mut learner, spatial, &appearance, parts, session)?;
+        // What follows must not look for the first one's checkpoint.
+        session.resume = false;
+        let state = learner.network.state();
+        (shapes[0].init(&session.device, 0)?.with_state(state)?, std::mem::take(&mut session.log))
+    };
+    let course = Course { earlier, ..motion };
+    let motion = AutoencoderLearner::new(super::KEY, shapes[1].clone(), "", session)?;
+    let mut learner = MotionLearner { appearance, motion };
+    train_on_clips(&mut learner, temporal, &course, parts, session)?;
+    Ok([learner.appearance, learner.motion.network])
+}
+
+/// Both autoencoders of a trained model.
+fn taken(path: &str, shapes: &[Shape; 2]) -> Result<[Autoencoder; 2], SystemError> {
+    let wrong = |reason: String| setting("trained", format!("{path}: {reason}"));
+    let file = WeightFile::load(path.as_ref()).map_err(|e| wrong(e.to_string()))?;
+    autoencoders(&file, shapes).map_err(|e| wrong(e.to_string()))
 }
 
 /// Flows, kept in the folder of the settings or in one that lasts as long as the training.
