@@ -16,6 +16,12 @@ impl Around {
         Self { side, recent: VecDeque::new(), seen: 0 }
     }
 
+    /// Forgets the frames so far: another video begins.
+    pub(crate) fn clear(&mut self) {
+        self.recent.clear();
+        self.seen = 0;
+    }
+
     /// Takes the next frame's values: the mean around the frame [`Self::new`]'s `side` before it, once there is one. A
     /// video's first frames have fewer around them.
     pub(crate) fn push(&mut self, values: Vec<f32>) -> Option<Vec<f32>> {

@@ -341,6 +341,11 @@ impl Direct {
         if self.from.is_blocked() { LANES } else { (self.axes[2].phases[px].len() * self.from.lanes).max(1) }
     }
 
+    /// Entries one after another that lie side by side: in sixteen lanes those of all taps in width.
+    pub(crate) fn joined(&self, px: usize) -> usize {
+        if self.from.is_blocked() { self.axes[2].phases[px].len().max(1) } else { 1 }
+    }
+
     /// The stretches of the sums in a phase, in the order of the packed weight; taps in time that
     /// leave the volume are left out.
     pub(crate) fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {

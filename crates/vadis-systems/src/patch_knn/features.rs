@@ -28,6 +28,12 @@ impl Looker {
         Ok(Self { flows: Box::new(TvL1::new(config)?), before: None, around: Around::new(around) })
     }
 
+    /// Forgets the frames so far: another video begins.
+    pub(super) fn clear(&mut self) {
+        self.before = None;
+        self.around.clear();
+    }
+
     /// Takes the next grey frame: the features of every patch so many frames before it; none for the first.
     pub(super) fn push(
         &mut self,

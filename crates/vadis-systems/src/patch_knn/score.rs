@@ -128,13 +128,14 @@ fn remember(
     session: &mut Session<'_>,
 ) -> Result<Vec<Features>, SystemError> {
     let mut reservoir = Reservoir::new(ChaCha8Rng::seed_from_u64(session.seed), config.memory);
+    let mut looker = looker(config)?;
     for (i, &place) in clips.iter().enumerate() {
         let step = i as u64;
         if session.interrupted() {
             let checkpoint = session.checkpoint.clone().unwrap_or_default();
             return Err(SystemError::Interrupted { step, checkpoint });
         }
-        let mut looker = looker(config)?;
+        looker.clear();
         let mut features = None;
         for place in place..place + config.clip() {
             features = looker.push(&veiled(&footage.frame(place)?, sight.counts, STILL), sight)?;

@@ -180,8 +180,7 @@ impl DirectInt8 {
             b: &self.packed[direct.panel_start(task.panel)..][..direct.terms() * blocks * LANES],
             runs: &memory.runs,
             groups: direct.entry_len(px) / GROUP,
-            // Sixteen lanes of one tap in width are beside those of the next.
-            joined: if direct.from.is_blocked() { direct.axes[2].phases[px].len().max(1) } else { 1 },
+            joined: direct.joined(px),
             start: &self.start(task, index, px),
             count,
             out_step: phases * LANES,

@@ -89,8 +89,8 @@ impl Dots<'_> {
             assert!(run.b.saturating_add(len_b) <= self.b.len(), "run out of bounds");
         }
         let aside = |pair: &[Run]| pair[1].a == pair[0].a + len_a && pair[1].b == pair[0].b + len_b;
-        let joined = self.runs.chunks(self.joined);
-        assert!(joined.clone().all(|runs| runs.windows(2).all(aside)), "joined runs lie side by side");
+        let mut joined = self.runs.chunks(self.joined);
+        assert!(joined.all(|runs| runs.windows(2).all(aside)), "joined runs lie side by side");
         assert!(self.runs.len().is_multiple_of(self.joined), "all runs are joined alike");
         let end = (self.count - 1).saturating_mul(self.out_step).saturating_add(LANES);
         let end = end.saturating_add((self.blocks - 1).saturating_mul(self.out_block));

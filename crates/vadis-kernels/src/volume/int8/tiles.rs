@@ -7,6 +7,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
+use std::mem::offset_of;
 use std::sync::OnceLock;
 
 use super::super::kernel::Run;
@@ -22,7 +23,8 @@ const LEAST: usize = 4;
 /// Bytes below which a tile is not worth it: a single tap's sixteen lanes fill a quarter.
 const LEAST_BYTES: usize = 32;
 
-/// Whether the processor has tiles of bytes and the system gives them to this process.
+/// Whether the processor has tiles of bytes and the system gives them to this process. To be asked where there is VNNI: older
+/// processors may not have that leaf of `CPUID`.
 pub(super) fn are_there() -> bool {
     static THERE: OnceLock<bool> = OnceLock::new();
     *THERE.get_or_init(|| has_tiles() && is_permitted())
@@ -31,7 +33,7 @@ pub(super) fn are_there() -> bool {
 fn has_tiles() -> bool {
     /// Bits of EDX in leaf 7: AMX-TILE and AMX-INT8.
     const WANTED: u32 = (1 << 24) | (1 << 25);
-    is_x86_feature_detected!("avx512vnni") && __cpuid_count(7, 0).edx & WANTED == WANTED
+    __cpuid_count(7, 0).edx & WANTED == WANTED
 }
 
 /// Linux saves tiles only for a process that has asked for it.
@@ -83,6 +85,7 @@ fn stretch(dots: &Dots<'_>) -> Option<usize> {
 /// The row was checked against the output, and tiles are there.
 pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
     let Some(bytes) = stretch(dots) else { return false };
+    let shapes = Shapes::new(bytes);
     let mut first = 0;
     while first < dots.count {
         // The last tile ends with the row. It may hold positions that are done already: their sums are the same.
@@ -91,8 +94,8 @@ pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
         // SAFETY: the caller's; so many positions from there on are within the row.
         unsafe {
             match two {
-                true => block::<2>(dots, out, place, bytes),
-                false => block::<1>(dots, out, place, bytes),
+                true => block::<2>(dots, out, place, &shapes),
+                false => block::<1>(dots, out, place, &shapes),
             }
         }
         first = place + if two { PAIR } else { ROWS };
@@ -101,9 +104,8 @@ pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
 }
 
 /// What a call reads by its place in memory: it needs more numbers than there are registers.
-#[repr(C, align(64))]
+#[repr(C)]
 struct Call {
-    shapes: Shapes,
     start: *const i32,
     /// Bytes from one position's sums to the next.
     out_row: usize,
@@ -111,27 +113,26 @@ struct Call {
     out: [*mut i32; 4],
 }
 
-/// `M` tiles of positions from `first` on, by all blocks, over stretches of so many bytes.
+/// `M` tiles of positions from `first` on, by all blocks, in tiles of these shapes.
 ///
 /// # Safety
 /// As [`row`]; the positions are within it.
-unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, bytes: usize) {
+unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, shapes: &Shapes) {
     let place = |tile: usize, block: usize| {
         out.wrapping_add((first + tile * ROWS) * dots.out_step + block * dots.out_block)
     };
     let call = Call {
-        shapes: Shapes::new(bytes),
         start: dots.start.as_ptr(),
         out_row: dots.out_step * size_of::<i32>(),
         out: [place(0, 0), place(0, 1), place(1, 0), place(1, 1)],
     };
     /// Brings the tiles of sums to what they start from, adds the products of each stretch, and stores the sums. A sum
-    /// is `($tile, bytes into the start, tile of positions, tile of channels, place of its address in the call)`.
+    /// is `($tile, bytes into the start, tile of positions, tile of channels, bytes into the call's addresses)`.
     macro_rules! sum {
         ([$(($tile:literal, $start:literal, $a:literal, $b:literal, $out:literal))*], [$($load:literal)*]) => {
             asm!(
-                "ldtilecfg [{call}]",
-                "mov {a}, [{call} + 64]",
+                "ldtilecfg [{a}]",
+                "mov {a}, [{call} + {start}]",
                 "xor {b:e}, {b:e}",
                 $(concat!("tileloadd tmm", $tile, ", [{a} + {b}*1 + ", $start, "]"),)*
                 "2:",
@@ -147,9 +148,9 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, by
                 "add {run}, {next}",
                 "dec {left}",
                 "jnz 2b",
-                "mov {b}, [{call} + 72]",
+                "mov {b}, [{call} + {out_row}]",
                 $(
-                    concat!("mov {a}, [{call} + ", $out, "]"),
+                    concat!("mov {a}, [{call} + {out} + ", $out, "]"),
                     concat!("tilestored [{a} + {b}*1], tmm", $tile),
                 )*
                 "tilerelease",
@@ -159,11 +160,14 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, by
                 left = inout(reg) dots.runs.len() / dots.joined => _,
                 scalars = in(reg) dots.a.as_ptr().wrapping_add(first * dots.a_step),
                 vectors = in(reg) dots.b.as_ptr(),
-                a = out(reg) _,
+                a = inout(reg) shapes => _,
                 b = out(reg) _,
                 a_row = in(reg) dots.a_step,
                 a_next = in(reg) ROWS * dots.a_step,
                 b_row = in(reg) dots.blocks * BYTES,
+                start = const offset_of!(Call, start),
+                out_row = const offset_of!(Call, out_row),
+                out = const offset_of!(Call, out),
                 options(nostack),
             )
         };
@@ -173,11 +177,11 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, by
     // their shapes are set first and released last.
     unsafe {
         match (M, dots.blocks) {
-            (1, 1) => sum!([(0, 0, 4, 6, 80)], []),
-            (1, _) => sum!([(0, 0, 4, 6, 80)(1, 64, 4, 7, 88)], ["tileloadd tmm7, [{b} + {b_row}*1 + 64]"]),
-            (_, 1) => sum!([(0, 0, 4, 6, 80)(2, 0, 5, 6, 96)], ["tileloadd tmm5, [{a} + {a_row}*1]"]),
+            (1, 1) => sum!([(0, 0, 4, 6, 0)], []),
+            (1, _) => sum!([(0, 0, 4, 6, 0)(1, 64, 4, 7, 8)], ["tileloadd tmm7, [{b} + {b_row}*1 + 64]"]),
+            (_, 1) => sum!([(0, 0, 4, 6, 0)(2, 0, 5, 6, 16)], ["tileloadd tmm5, [{a} + {a_row}*1]"]),
             _ => sum!(
-                [(0, 0, 4, 6, 80) (1, 64, 4, 7, 88) (2, 0, 5, 6, 96) (3, 64, 5, 7, 104)],
+                [(0, 0, 4, 6, 0) (1, 64, 4, 7, 8) (2, 0, 5, 6, 16) (3, 64, 5, 7, 24)],
                 ["tileloadd tmm7, [{b} + {b_row}*1 + 64]" "tileloadd tmm5, [{a} + {a_row}*1]"]
             ),
         }
