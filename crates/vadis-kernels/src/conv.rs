@@ -13,6 +13,10 @@
 use std::ops::Range;
 
 use crate::Activation;
+#[cfg(target_arch = "x86_64")]
+use crate::halves::{self, Tiled};
+#[cfg(target_arch = "x86_64")]
+use crate::tile::finish;
 use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
 use crate::transpose::{interleave, separate};
 
@@ -167,6 +171,18 @@ struct Group {
     blocks: usize,
     /// What each lane writes.
     lanes: Vec<Lane>,
+    /// If tiles of halves suit it, and where its weights start in those packed for them.
+    #[cfg(target_arch = "x86_64")]
+    tiled: Option<(Tiled, usize)>,
+}
+
+/// A gather's weights in the order in which they are used.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    floats: Vec<f32>,
+    /// Those of groups that tiles suit.
+    #[cfg(target_arch = "x86_64")]
+    halves: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +190,21 @@ struct Lane {
     /// Output of the block, `[vertical, horizontal]`.
     pixel: [usize; 2],
     channel: usize,
+}
+
+impl Packed {
+    /// Without any for tiles.
+    pub(crate) fn floats(floats: Vec<f32>) -> Self {
+        Self {
+            floats,
+            #[cfg(target_arch = "x86_64")]
+            halves: Vec::new(),
+        }
+    }
+
+    pub(crate) fn as_floats(&self) -> &[f32] {
+        &self.floats
+    }
 }
 
 /// One gather, compiled for images of one shape.
@@ -189,6 +220,9 @@ pub(crate) struct Gather {
     classes: Vec<Class>,
     /// For each packed weight its index in the layer's, or `NONE`.
     pack: Vec<u32>,
+    /// Halves of those that are packed for tiles.
+    #[cfg(target_arch = "x86_64")]
+    halves: usize,
 }
 
 impl Gather {
@@ -203,7 +237,18 @@ impl Gather {
                 false => block[axis] * window.stride[axis],
             });
             let (classes, pack) = (Vec::new(), Vec::new());
-            Self { transposed, window, read, write, block, advance, classes, pack }
+            Self {
+                transposed,
+                window,
+                read,
+                write,
+                block,
+                advance,
+                classes,
+                pack,
+                #[cfg(target_arch = "x86_64")]
+                halves: 0,
+            }
         };
         let mut best = gather(unit);
         best.split_classes();
@@ -262,7 +307,22 @@ impl Gather {
             let lanes = self.lanes(class);
             for lanes in lanes.chunks(WIDTH) {
                 let blocks = lanes.len().div_ceil(LANES);
-                class.groups.push(Group { panel: self.pack.len(), blocks, lanes: lanes.to_vec() });
+                let mut group = Group {
+                    panel: self.pack.len(),
+                    blocks,
+                    lanes: lanes.to_vec(),
+                    #[cfg(target_arch = "x86_64")]
+                    tiled: None,
+                };
+                #[cfg(target_arch = "x86_64")]
+                if group.contiguous().is_some()
+                    && let Some(tiled) =
+                        Tiled::new(class.span[1].1 * self.read.channels, class.blocks[1], lanes.len())
+                {
+                    group.tiled = Some((tiled, self.halves));
+                    self.halves += class.span[0].1 * tiled.run_len();
+                }
+                class.groups.push(group);
                 self.pack_panel(class.span, lanes, blocks * LANES);
             }
         }
@@ -318,8 +378,28 @@ impl Gather {
     }
 
     /// The layer's weights in the order in which they are used.
-    pub(crate) fn pack(&self, weight: &[f32]) -> Vec<f32> {
-        self.pack.iter().map(|&index| if index == NONE { 0.0 } else { weight[index as usize] }).collect()
+    pub(crate) fn pack(&self, #[allow(unused)] isa: Isa, weight: &[f32]) -> Packed {
+        let weight = |&index: &u32| if index == NONE { 0.0 } else { weight[index as usize] };
+        let floats: Vec<_> = self.pack.iter().map(weight).collect();
+        Packed {
+            #[cfg(target_arch = "x86_64")]
+            halves: if isa == Isa::Amx { self.pack_halves(&floats) } else { Vec::new() },
+            floats,
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn pack_halves(&self, floats: &[f32]) -> Vec<u16> {
+        let mut halves = Vec::with_capacity(self.halves);
+        for class in &self.classes {
+            for group in &class.groups {
+                let Some((tiled, _)) = group.tiled else { continue };
+                let run = class.span[1].1 * self.read.channels * group.blocks * LANES;
+                let runs = floats[group.panel..][..class.span[0].1 * run].chunks_exact(run);
+                runs.for_each(|run| tiled.pack(run, &mut halves));
+            }
+        }
+        halves
     }
 
     /// Fills the interior of `output` from `input`; `packed` is from [`Gather::pack`], an empty bias
@@ -328,14 +408,23 @@ impl Gather {
         &self,
         isa: Isa,
         input: &[f32],
-        packed: &[f32],
+        packed: &Packed,
         bias: &[f32],
         activation: Activation,
         output: &mut [f32],
     ) {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Amx && self.halves > 0 {
+            self.run_tiled(isa, input, packed, bias, activation, output);
+        }
+        let packed = &packed.floats;
         let mut scattered = Vec::new();
         for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
             for group in &class.groups {
+                #[cfg(target_arch = "x86_64")]
+                if isa == Isa::Amx && group.tiled.is_some() {
+                    continue;
+                }
                 let init = bias_lanes(group, bias);
                 let runs = self.runs(class, group);
                 let (steps, rows, lanes) = (self.steps(group), class.blocks[1], group.lanes.len());
@@ -355,6 +444,52 @@ impl Gather {
                 }
             }
         }
+    }
+
+    /// The groups that tiles suit.
+    #[cfg(target_arch = "x86_64")]
+    fn run_tiled(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        packed: &Packed,
+        bias: &[f32],
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        let lower = self.read.len();
+        halves::with_buffer(2 * lower, |image| {
+            let (above, below) = image.split_at_mut(lower);
+            halves::split(&input[..lower], above, below);
+            for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
+                for group in &class.groups {
+                    let (Some((tiled, panel)), Some(first)) = (group.tiled, group.contiguous()) else {
+                        continue;
+                    };
+                    let init = bias_lanes(group, bias);
+                    let chunks = tiled.chunks(&self.runs(class, group), panel);
+                    let (rows, a_row) = (class.blocks[1], self.steps(group).a_row);
+                    for y in 0..class.blocks[0] {
+                        let image = &image[y * self.advance[0] * self.read.pitch()..];
+                        let sums = halves::Sums {
+                            tiled,
+                            image,
+                            lower,
+                            a_row,
+                            weights: &packed.halves,
+                            chunks: &chunks,
+                            start: &init,
+                            rows,
+                        };
+                        let pixel = [y * self.block[0] + first.pixel[0], first.pixel[1]];
+                        let place = self.write.at(pixel[0] as isize, pixel[1] as isize) + first.channel;
+                        let out_row = self.block[1] * self.write.channels;
+                        sums.run(&mut output[place..], out_row);
+                        finish(isa, activation, &mut output[place..], out_row, [rows, group.lanes.len()]);
+                    }
+                }
+            }
+        });
     }
 
     /// The taps' runs for the block at the origin.

@@ -23,7 +23,7 @@ macro_rules! for_each_isa {
             match isa {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the machine has the set.
-                Isa::Avx512 => unsafe { avx512($($arg),*) },
+                Isa::Amx | Isa::Avx512 => unsafe { avx512($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the machine has the set.
                 Isa::Avx2 => unsafe { avx2($($arg),*) },

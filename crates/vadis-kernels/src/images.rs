@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::conv::{Gather, Halo, Image, Window};
+use crate::conv::{Gather, Halo, Image, Packed, Window};
 use crate::elementwise::{add, times_derivative};
 use crate::network::Saved;
 use crate::planar::Planar;
@@ -55,10 +55,10 @@ enum Forward {
 }
 
 impl Forward {
-    fn pack(&self, weight: &[f32]) -> Vec<f32> {
+    fn pack(&self, isa: Isa, weight: &[f32]) -> Packed {
         match self {
-            Self::Gather(gather) => gather.pack(weight),
-            Self::Planar(planar) => planar.pack(weight),
+            Self::Gather(gather) => gather.pack(isa, weight),
+            Self::Planar(planar) => Packed::floats(planar.pack(weight)),
         }
     }
 }
@@ -141,8 +141,8 @@ impl ImageStage {
         self.layers.last().map_or(Activation::None, |layer| layer.activation)
     }
 
-    pub(crate) fn pack(&self, parameter: &[f32]) -> Vec<Vec<f32>> {
-        self.layers.iter().map(|layer| layer.forward.pack(&parameter[layer.weight.clone()])).collect()
+    pub(crate) fn pack(&self, isa: Isa, parameter: &[f32]) -> Vec<Packed> {
+        self.layers.iter().map(|layer| layer.forward.pack(isa, &parameter[layer.weight.clone()])).collect()
     }
 
     /// In training: `arena` keeps the activations; `copy` gets the values of `y`, all of them, unless it is
@@ -156,7 +156,7 @@ impl ImageStage {
         y: &mut [f32],
         copy: &mut [MaybeUninit<f32>],
     ) {
-        let packed = self.pack(parameter);
+        let packed = self.pack(isa, parameter);
         let mut copies: Vec<_> = copy.chunks_mut(self.output).collect();
         copies.resize_with(y.len() / self.output, Default::default);
         let images = x.par_chunks(self.input).zip(arena.par_chunks_mut(self.arena_len));
@@ -174,7 +174,7 @@ impl ImageStage {
         &self,
         isa: Isa,
         parameter: &[f32],
-        packed: &[Vec<f32>],
+        packed: &[Packed],
         x: &[f32],
         memory: &Pool<Memory>,
         y: &mut [f32],
@@ -196,7 +196,7 @@ impl ImageStage {
         &self,
         isa: Isa,
         parameter: &[f32],
-        packed: &[Vec<f32>],
+        packed: &[Packed],
         x: &[f32],
         arena: &mut [f32],
         scratch: &mut Vec<f32>,
@@ -210,7 +210,7 @@ impl ImageStage {
             let image = &self.images[i + 1];
             match &layer.forward {
                 Forward::Planar(planar) => {
-                    planar.run(isa, &self.images[i], input, packed, bias, activation, y, scratch);
+                    planar.run(isa, &self.images[i], input, packed.as_floats(), bias, activation, y, scratch);
                 }
                 Forward::Gather(gather) if i + 1 < self.layers.len() => {
                     gather.run(isa, input, packed, bias, activation, &mut after[..image.len()]);
@@ -237,7 +237,7 @@ impl ImageStage {
         gradient: &mut [f32],
     ) {
         let wanted = dx.is_some();
-        let pack = |layer: &ConvLayer| layer.backward.pack(&parameter[layer.weight.clone()]);
+        let pack = |layer: &ConvLayer| layer.backward.pack(isa, &parameter[layer.weight.clone()]);
         let packed: Vec<_> = self.layers.iter().map(pack).collect();
         let batch = dy.len() / self.output;
         let share = batch.div_ceil(SHARES).max(1);
@@ -308,7 +308,7 @@ impl ImageStage {
     fn image_backward(
         &self,
         isa: Isa,
-        packed: &[Vec<f32>],
+        packed: &[Packed],
         arena: &[f32],
         wanted: bool,
         scratch: &mut [Vec<f32>],

@@ -17,8 +17,12 @@
 //! bits for any batch size and any number of threads.
 
 mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod conv;
 mod elementwise;
+#[cfg(target_arch = "x86_64")]
+mod halves;
 mod images;
 mod linear;
 mod linear_stage;

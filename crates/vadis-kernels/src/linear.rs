@@ -5,6 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::Activation;
+#[cfg(target_arch = "x86_64")]
+use crate::halves::{self, Rows, Terms};
 use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
 use crate::transpose::{Pitch, transpose};
@@ -171,6 +173,9 @@ struct Buffers {
     panels: Vec<f32>,
     /// A tile's.
     scalars: Vec<f32>,
+    /// Panels and rows of sums by halves.
+    #[cfg(target_arch = "x86_64")]
+    halves: (Vec<u16>, Rows),
 }
 
 /// Some rows and columns of a product.
@@ -193,7 +198,12 @@ impl Task<'_> {
     }
 
     /// Leaves the sums in the buffers.
-    fn sum(&self, Buffers { sums, panels, scalars }: &mut Buffers) {
+    fn sum(&self, buffers: &mut Buffers) {
+        #[cfg(target_arch = "x86_64")]
+        if self.isa == Isa::Amx {
+            return self.sum_halves(buffers);
+        }
+        let Buffers { sums, panels, scalars, .. } = buffers;
         let width = self.width();
         sums.resize(sums.len().max(self.count * width), 0.0);
         if self.terms == 0 {
@@ -212,6 +222,47 @@ impl Task<'_> {
                     let tile =
                         Sums { a: scalars, b: panel, runs: &runs, steps, start, rows, lanes, activation };
                     tile.run(self.isa, &mut sums[place..], width);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::sum`], by tiles of halves.
+    #[cfg(target_arch = "x86_64")]
+    fn sum_halves(&self, Buffers { sums, panels, halves: (packed, rows), .. }: &mut Buffers) {
+        let width = self.width();
+        sums.resize(sums.len().max(self.count * width), 0.0);
+        if self.terms == 0 {
+            sums.fill(0.0);
+        }
+        for start in (0..self.terms).step_by(TERMS) {
+            let terms = start..self.terms.min(start + TERMS);
+            let start = if start == 0 { halves::Start::Lanes(&[0.0; WIDTH]) } else { halves::Start::Output };
+            let [tiles, tile] = halves::cut(terms.len());
+            let panels = self.panels(terms.clone(), panels);
+            let len = tiles * tile / 2 * halves::pair_len(2);
+            packed.resize(panels.len() * len, 0);
+            let blocks = |panel: usize| (width - panel * WIDTH).min(WIDTH) / LANES;
+            for (index, (panel, to)) in panels.iter().zip(packed.chunks_exact_mut(len)).enumerate() {
+                let (terms, blocks) =
+                    (Terms { values: panel, step: WIDTH, count: terms.len() }, blocks(index));
+                halves::pairs(terms, blocks, &mut to[..len * blocks / 2]);
+            }
+            for (first, count) in even_tiles(self.count, halves::MOST) {
+                match self.scalars {
+                    Scalars::Rows(values) => {
+                        let from = &values[(self.first + first) * self.terms + terms.start..];
+                        rows.from_rows(from, self.terms, count, terms.len());
+                    }
+                    Scalars::Terms(values) => {
+                        let from = &values[terms.start * self.rows + self.first + first..];
+                        rows.from_terms(from, self.rows, count, terms.len());
+                    }
+                }
+                for (index, panel) in packed.chunks_exact(len).enumerate().take(panels.len()) {
+                    let size = halves::Size { rows: count, terms: terms.len(), blocks: blocks(index) };
+                    let panel = &panel[..len * size.blocks / 2];
+                    rows.times(panel, size, start, &mut sums[first * width + index * WIDTH..], width);
                 }
             }
         }

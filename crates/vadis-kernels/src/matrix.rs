@@ -15,7 +15,7 @@ pub fn multiply_transposed(a: &[f32], b: &[f32], terms: usize, output: &mut [f32
     assert_eq!(output.len(), rows * columns, "output of {rows} rows and {columns} columns");
     if !output.is_empty() {
         let vectors = Vectors::columns(b, terms, columns);
-        product(Isa::detect(), Scalars::Rows(a), vectors, output, |_, _| {});
+        product(Isa::detect().vectors(), Scalars::Rows(a), vectors, output, |_, _| {});
     }
 }
 
@@ -28,7 +28,7 @@ pub fn multiply(a: &[f32], b: &[f32], terms: usize, output: &mut [f32]) {
     assert_eq!(output.len(), rows * columns, "output of {rows} rows and {columns} columns");
     if !output.is_empty() {
         let vectors = Vectors::terms(b, terms, columns);
-        product(Isa::detect(), Scalars::Rows(a), vectors, output, |_, _| {});
+        product(Isa::detect().vectors(), Scalars::Rows(a), vectors, output, |_, _| {});
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
+use crate::conv;
 use crate::images::{Deltas, ImageStage, Memory};
 use crate::linear::{Panels, Vectors};
 use crate::linear_stage::LinearStage;
@@ -92,7 +93,7 @@ enum Stage {
 /// A stage's weights in the order of its forward pass.
 #[derive(Clone, Debug)]
 enum Packed {
-    Images(Vec<Vec<f32>>),
+    Images(Vec<conv::Packed>),
     Linear(Panels),
 }
 
@@ -340,7 +341,7 @@ impl Stage {
 
     fn pack(&self, isa: Isa, parameter: &[f32]) -> Packed {
         match self {
-            Self::Images(stage) => Packed::Images(stage.pack(parameter)),
+            Self::Images(stage) => Packed::Images(stage.pack(isa, parameter)),
             Self::Linear(stage) => Packed::Linear(stage.pack(isa, parameter)),
         }
     }

@@ -25,7 +25,7 @@ pub fn vectorised<W: Vectorised>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     match Isa::detect() {
         // SAFETY: the machine has AVX-512F and FMA.
-        Isa::Avx512 => return unsafe { avx512(work) },
+        Isa::Amx | Isa::Avx512 => return unsafe { avx512(work) },
         // SAFETY: the machine has AVX2 and FMA.
         Isa::Avx2 => return unsafe { avx2(work) },
         Isa::Portable => {}

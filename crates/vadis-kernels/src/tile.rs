@@ -27,6 +27,10 @@ pub(crate) const WIDTH: usize = 2 * LANES;
 /// An instruction set that the kernels are built for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Isa {
+    /// 512-bit vectors, and tiles (AMX) that multiply floats as the sums of two halves of sixteen bits: products of
+    /// [`crate::Network`] that suit them have errors of some 2⁻¹⁷ of a sum's terms.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// 512-bit vectors.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -43,10 +47,13 @@ impl Isa {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+            if Self::Amx.is_available() {
+                sets.push(Self::Amx);
+            }
+            if Self::Avx512.is_available() {
                 sets.push(Self::Avx512);
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if Self::Avx2.is_available() {
                 sets.push(Self::Avx2);
             }
         }
@@ -63,10 +70,21 @@ impl Isa {
     pub(crate) fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Amx => crate::halves::are_there(),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Self::Portable => true,
+        }
+    }
+
+    /// The set of vectors alone: as exact as floats are.
+    pub fn vectors(self) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Self::Avx512,
+            other => other,
         }
     }
 }
@@ -148,21 +166,32 @@ impl Sums<'_> {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => avx512(self, to),
+                Isa::Amx | Isa::Avx512 => avx512(self, to),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => avx2(self, to),
                 Isa::Portable => narrow::<Scalars, 4>(self, to),
             }
         }
-        if !matches!(self.activation, Activation::None | Activation::Relu) {
-            if out_row == self.lanes {
-                activate(isa, self.activation, &mut out[..self.rows * out_row]);
-            } else {
-                out.chunks_mut(out_row.max(1))
-                    .take(self.rows)
-                    .for_each(|row| activate(isa, self.activation, &mut row[..self.lanes]));
-            }
+        if self.activation != Activation::Relu {
+            finish(isa, self.activation, out, out_row, [self.rows, self.lanes]);
         }
+    }
+}
+
+/// The activation of rows, each `out_row` elements after the one before, of some lanes.
+pub(crate) fn finish(
+    isa: Isa,
+    activation: Activation,
+    out: &mut [f32],
+    out_row: usize,
+    [rows, lanes]: [usize; 2],
+) {
+    if activation == Activation::None {
+    } else if out_row == lanes {
+        activate(isa, activation, &mut out[..rows * out_row]);
+    } else {
+        let rows = out.chunks_mut(out_row.max(1)).take(rows);
+        rows.for_each(|row| activate(isa, activation, &mut row[..lanes]));
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn transpose(isa: Isa, from: &[f32], to: &mut [f32], pitch: Pitch, [r
 
 #[cfg(target_arch = "x86_64")]
 fn has_blocks(isa: Isa) -> bool {
-    isa == Isa::Avx512 && isa.is_available()
+    isa.vectors() == Isa::Avx512 && isa.is_available()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -62,7 +62,7 @@ fn block(_: Isa, _: &[f32], _: &mut [f32], _: Pitch) {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(crate) mod x86 {
     use std::arch::x86_64::*;
 
     use super::{LANES, Pitch};
@@ -72,7 +72,7 @@ mod x86 {
     /// # Safety
     /// They can be read and written, and the machine has AVX-512F.
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn block(from: *const f32, to: *mut f32, pitch: Pitch) {
+    pub(crate) unsafe fn block(from: *const f32, to: *mut f32, pitch: Pitch) {
         // SAFETY: the caller's.
         let rows: [__m512; LANES] =
             std::array::from_fn(|r| unsafe { _mm512_loadu_ps(from.add(r * pitch.from)) });

@@ -100,7 +100,7 @@ pub(crate) fn dispatch(isa: Isa, kernel: impl Kernel) {
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::avx512(kernel),
+            Isa::Amx | Isa::Avx512 => x86::avx512(kernel),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => x86::avx2(kernel),
             Isa::Portable => kernel.run::<Scalars>(),

@@ -5,6 +5,8 @@ use std::ops::Range;
 use crate::Activation;
 use crate::conv::{Halo, Image, Window};
 use crate::elementwise::{add, times_derivative};
+#[cfg(target_arch = "x86_64")]
+use crate::halves::Correlation;
 use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
 
 /// Elements of both images that a weight gradient works on at a time.
@@ -22,6 +24,9 @@ pub(crate) struct WeightGradient {
     vector: Image,
     /// Lanes run over the window instead of the channels of `vector`: for those with few channels.
     window_lanes: bool,
+    /// If tiles of halves suit it.
+    #[cfg(target_arch = "x86_64")]
+    tiled: Option<Correlation>,
 }
 
 impl WeightGradient {
@@ -31,7 +36,14 @@ impl WeightGradient {
         let channels = vector.channels;
         let padded = |n: usize| n.next_multiple_of(LANES);
         let window_lanes = padded(run) * channels < padded(channels) * run;
-        Self { window, scalar, vector, window_lanes }
+        Self {
+            window,
+            scalar,
+            vector,
+            window_lanes,
+            #[cfg(target_arch = "x86_64")]
+            tiled: Correlation::new(window, scalar, vector).filter(|_| !window_lanes),
+        }
     }
 
     /// Zeros that it needs around the scalar image.
@@ -64,6 +76,10 @@ impl WeightGradient {
 
     /// Adds one image's share to `partial`.
     pub(crate) fn accumulate(&self, isa: Isa, scalar: &[f32], vector: &[f32], partial: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if let (Isa::Amx, Some(tiled)) = (isa, &self.tiled) {
+            return tiled.accumulate(scalar, vector, partial);
+        }
         let [rows, lanes] = self.shape();
         let (pixel, stride) = (self.vector.channels, self.window.stride[1] * self.scalar.channels);
         let (steps, a, b) = match self.window_lanes {

@@ -92,7 +92,7 @@ impl Row<'_> {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => row_avx512(self, pointers, blocks),
+                Isa::Amx | Isa::Avx512 => row_avx512(self, pointers, blocks),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => row_avx2(self, pointers, blocks),
                 Isa::Portable => row_narrow::<Scalars, 4>(self, pointers, blocks),
@@ -304,7 +304,7 @@ impl Correlation<'_> {
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => correlate_avx512(self, sums),
+                Isa::Amx | Isa::Avx512 => correlate_avx512(self, sums),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => correlate_avx2(self, sums),
                 Isa::Portable => correlate_narrow::<Scalars, 4>(self, sums),

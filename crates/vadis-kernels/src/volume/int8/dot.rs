@@ -14,6 +14,8 @@ use super::super::kernel::{constant, even_pieces};
 #[cfg(target_arch = "x86_64")]
 use super::tiles;
 use crate::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::elementwise::for_each_isa;
 use crate::tile::LANES;
 
@@ -36,13 +38,14 @@ impl Unit {
     /// The fastest for an instruction set that the machine has.
     pub(super) fn new(isa: Isa) -> Self {
         #[cfg(target_arch = "x86_64")]
-        let vnni = isa == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni");
+        let vnni =
+            isa.vectors() == Isa::Avx512 && isa.is_available() && is_x86_feature_detected!("avx512vnni");
         Self {
             isa,
             #[cfg(target_arch = "x86_64")]
             vnni,
             #[cfg(target_arch = "x86_64")]
-            tiles: vnni && tiles::are_there(),
+            tiles: vnni && amx::are_there(amx::Of::Bytes),
         }
     }
 }

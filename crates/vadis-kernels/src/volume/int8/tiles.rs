@@ -6,69 +6,24 @@
 #![allow(unsafe_code)]
 
 use std::arch::asm;
-use std::arch::x86_64::__cpuid_count;
 use std::mem::offset_of;
-use std::sync::OnceLock;
 
 use super::super::kernel::Run;
 use super::dot::{Dots, GROUP};
+use crate::amx::{BYTES, ROWS, Shapes};
 
-/// Positions of a tile, and those that are computed at a time.
-const ROWS: usize = 16;
+/// Positions that are computed at a time.
 const PAIR: usize = 2 * ROWS;
-/// Bytes of a tile's row.
-const BYTES: usize = 64;
 /// Stretches below which bringing the tiles into place takes longer than it spares.
 const LEAST: usize = 4;
 /// Bytes below which a tile is not worth it: a single tap's sixteen lanes fill a quarter.
 const LEAST_BYTES: usize = 32;
 
-/// Whether the processor has tiles of bytes and the system gives them to this process. To be asked where there is VNNI: older
-/// processors may not have that leaf of `CPUID`.
-pub(super) fn are_there() -> bool {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    *THERE.get_or_init(|| has_tiles() && is_permitted())
-}
-
-fn has_tiles() -> bool {
-    /// Bits of EDX in leaf 7: AMX-TILE and AMX-INT8.
-    const WANTED: u32 = (1 << 24) | (1 << 25);
-    __cpuid_count(7, 0).edx & WANTED == WANTED
-}
-
-/// Linux saves tiles only for a process that has asked for it.
-fn is_permitted() -> bool {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
-        const TILE_DATA: libc::c_ulong = 18;
-        // SAFETY: asks for a state component by its number, and fails by its return value only.
-        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0 }
-    }
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    false
-}
-
-/// The shapes of the eight tiles, as `LDTILECFG` reads them.
-#[repr(C, align(64))]
-struct Shapes([u8; 64]);
-
-impl Shapes {
-    /// Four tiles of sums, two of positions by `bytes`, two of `bytes / 4` groups by channels.
-    fn new(bytes: usize) -> Self {
-        let mut shapes = [0; 64];
-        shapes[0] = 1;
-        for tile in 0..8 {
-            let (rows, columns) = match tile {
-                0..4 => (ROWS, BYTES),
-                4..6 => (ROWS, bytes),
-                _ => (bytes / GROUP, BYTES),
-            };
-            shapes[16 + 2 * tile] = columns as u8;
-            shapes[48 + tile] = rows as u8;
-        }
-        Self(shapes)
-    }
+/// Four tiles of sums, two of positions by `bytes`, two of `bytes / 4` groups by channels.
+fn shapes(bytes: usize) -> Shapes {
+    let sums = [ROWS, BYTES];
+    let (positions, channels) = ([ROWS, bytes], [bytes / GROUP, BYTES]);
+    Shapes::new([sums, sums, sums, sums, positions, positions, channels, channels])
 }
 
 /// Bytes of a stretch, if tiles suit the row.
@@ -85,7 +40,7 @@ fn stretch(dots: &Dots<'_>) -> Option<usize> {
 /// The row was checked against the output, and tiles are there.
 pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
     let Some(bytes) = stretch(dots) else { return false };
-    let shapes = Shapes::new(bytes);
+    let shapes = shapes(bytes);
     let mut first = 0;
     while first < dots.count {
         // The last tile ends with the row. It may hold positions that are done already: their sums are the same.

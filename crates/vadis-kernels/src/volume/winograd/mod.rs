@@ -318,7 +318,7 @@ impl Winograd {
 fn tile_rows(isa: Isa) -> usize {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => 14,
+        Isa::Amx | Isa::Avx512 => 14,
         _ => 12,
     }
 }

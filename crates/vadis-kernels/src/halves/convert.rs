@@ -1,0 +1,214 @@
+//! Floats into halves, and halves from pairs of terms to rows of terms.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{LINE, are_there, pair_len};
+use crate::tile::LANES;
+use crate::transpose::{Pitch, x86};
+
+/// Writes the halves of `from`: `upper` and `lower` have its length.
+///
+/// # Panics
+/// If they don't, or the machine has no such instructions.
+pub(crate) fn split(from: &[f32], upper: &mut [u16], lower: &mut [u16]) {
+    assert!(from.len() == upper.len() && from.len() == lower.len(), "both halves of each float");
+    assert!(are_there(), "halves are not on this machine");
+    // SAFETY: the machine has the sets, and all three are as long.
+    unsafe { split_avx512(from, upper.as_mut_ptr(), lower.as_mut_ptr()) }
+}
+
+/// Terms as they lie in memory: `count` of them, each `step` floats after the one before.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) step: usize,
+    pub(crate) count: usize,
+}
+
+/// Writes the halves of terms of some lanes, whole blocks of sixteen, in pairs of [`pair_len`] halves until `to` is full: zeros
+/// for terms that there are not.
+///
+/// # Panics
+/// If there are more terms than pairs, they leave their slice, or the machine has no such instructions.
+pub(crate) fn pairs(terms: Terms<'_>, blocks: usize, to: &mut [u16]) {
+    let Terms { values, step, count } = terms;
+    let len = pair_len(blocks);
+    assert!(to.len().is_multiple_of(len) && count <= 2 * (to.len() / len), "pairs of halves");
+    assert!(
+        count == 0 || (count - 1).saturating_mul(step).saturating_add(blocks * LANES) <= values.len(),
+        "terms"
+    );
+    assert!(are_there(), "halves are not on this machine");
+    for (pair, to) in to.chunks_exact_mut(len).enumerate() {
+        let term = |index: usize| (index < count).then(|| values[index * step..].as_ptr());
+        // SAFETY: the machine has the sets; so many blocks of both terms, or no term, and of `to`.
+        unsafe { pair_avx512([term(2 * pair), term(2 * pair + 1)], blocks, to.as_mut_ptr()) }
+    }
+}
+
+/// to[lane · to_row + t] = the lane's half of term t, of sixteen pairs of terms of sixteen lanes, each `from_row` after the
+/// one before.
+///
+/// # Panics
+/// If lengths do not fit, or the machine has no such instructions.
+#[inline]
+pub(crate) fn flip(from: &[u16], from_row: usize, to: &mut [u16], to_row: usize) {
+    let end = |row: usize| (LANES - 1) * row + LINE;
+    assert!(end(from_row) <= from.len() && end(to_row) <= to.len(), "sixteen rows");
+    assert!(from_row.is_multiple_of(2) && to_row.is_multiple_of(2), "whole pairs");
+    assert!(are_there(), "halves are not on this machine");
+    // A pair of halves moves as one float does.
+    let pitch = Pitch { from: from_row / 2, to: to_row / 2 };
+    // SAFETY: sixteen rows of sixteen pairs lie in both slices, and the machine has the set.
+    unsafe { x86::block(from.as_ptr().cast(), to.as_mut_ptr().cast(), pitch) }
+}
+
+/// # Safety
+/// The machine has the sets, and so many halves can be written to both places.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
+    let whole = from.len() - from.len() % LINE;
+    // SAFETY: whole lines lie in all three.
+    let line = |from: *const f32, upper: *mut u16, lower: *mut u16| unsafe {
+        let x = [_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(LANES))];
+        let u = halves(x);
+        let low = _mm512_castsi512_si256(u);
+        let high = _mm512_extracti64x4_epi64::<1>(u);
+        let back = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
+        let l = halves([_mm512_sub_ps(x[0], back(low)), _mm512_sub_ps(x[1], back(high))]);
+        _mm512_storeu_si512(upper.cast(), u);
+        _mm512_storeu_si512(lower.cast(), l);
+    };
+    for i in (0..whole).step_by(LINE) {
+        line(from[i..].as_ptr(), upper.wrapping_add(i), lower.wrapping_add(i));
+    }
+    let rest = from.len() - whole;
+    if rest > 0 {
+        let mut last = [0.0; LINE];
+        last[..rest].copy_from_slice(&from[whole..]);
+        let [mut u, mut l] = [[0; LINE]; 2];
+        line(last.as_ptr(), u.as_mut_ptr(), l.as_mut_ptr());
+        // SAFETY: the caller's.
+        unsafe {
+            std::ptr::copy_nonoverlapping(u.as_ptr(), upper.add(whole), rest);
+            std::ptr::copy_nonoverlapping(l.as_ptr(), lower.add(whole), rest);
+        }
+    }
+}
+
+/// bf16 of 32 floats, rounded to the nearest.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn halves([first, second]: [__m512; 2]) -> __m512i {
+    // SAFETY: both are 512 bits of sixteen-bit numbers.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first)) }
+}
+
+/// # Safety
+/// The machine has the sets; so many blocks of each term can be read, and of `to` be written.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pair_avx512(terms: [Option<*const f32>; 2], blocks: usize, to: *mut u16) {
+    for block in 0..blocks {
+        // SAFETY: the caller's.
+        unsafe {
+            let [u, l] = block_pair(terms.map(|term| match term {
+                Some(term) => _mm512_loadu_ps(term.add(block * LANES)),
+                None => _mm512_setzero_ps(),
+            }));
+            _mm512_storeu_si512(to.add(block * LINE).cast(), u);
+            _mm512_storeu_si512(to.add((blocks + block) * LINE).cast(), l);
+        }
+    }
+}
+
+/// Upper and lower halves of two terms of sixteen lanes, a lane's side by side.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn block_pair(terms: [__m512; 2]) -> [__m512i; 2] {
+    // Even places take the first term's lanes, odd ones the second's.
+    let order = _mm512_add_epi32(
+        _mm512_set1_epi32(16 << 16),
+        _mm512_mullo_epi32(
+            _mm512_set1_epi32(1 << 16 | 1),
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+        ),
+    );
+    let u = _mm512_permutexvar_epi16(order, halves(terms));
+    let back = [_mm512_slli_epi32::<16>(u), _mm512_and_si512(u, _mm512_set1_epi32(!0xffff))];
+    let left = [
+        _mm512_sub_ps(terms[0], _mm512_castsi512_ps(back[0])),
+        _mm512_sub_ps(terms[1], _mm512_castsi512_ps(back[1])),
+    ];
+    [u, _mm512_permutexvar_epi16(order, halves(left))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn float(half: u16) -> f32 {
+        f32::from_bits(u32::from(half) << 16)
+    }
+
+    fn values(len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + 13) % 1009) as f32 / 311.0 - 1.6).collect()
+    }
+
+    #[test]
+    fn halves_sum_to_the_float() {
+        if !are_there() {
+            return;
+        }
+        for len in [0, 1, 31, 32, 33, 100] {
+            let from = values(len);
+            let (mut upper, mut lower) = (vec![0; len], vec![0; len]);
+            split(&from, &mut upper, &mut lower);
+            for ((&x, &u), &l) in from.iter().zip(&upper).zip(&lower) {
+                assert!((float(u) - x).abs() <= x.abs() / 256.0, "{x}: {}", float(u));
+                let error = f64::from(x) - f64::from(float(u)) - f64::from(float(l));
+                assert!(error.abs() <= f64::from(x.abs()) / 131_072.0, "{x} {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_have_a_lane_s_terms_side_by_side_and_flipped_ones_a_lane_in_a_row() {
+        if !are_there() {
+            return;
+        }
+        let blocks = 2;
+        let from = values(LINE * blocks * LANES);
+        let (mut upper, mut lower) = (vec![0; from.len()], vec![0; from.len()]);
+        split(&from, &mut upper, &mut lower);
+        let mut to = vec![0; LANES * pair_len(blocks)];
+        pairs(Terms { values: &from, step: blocks * LANES, count: LINE }, blocks, &mut to);
+        for (half, expected) in [upper, lower].iter().enumerate() {
+            for (i, &value) in expected.iter().enumerate() {
+                let (term, block, lane) = (i / 32, i % 32 / 16, i % 16);
+                let place =
+                    term / 2 * pair_len(blocks) + (half * blocks + block) * LINE + 2 * lane + term % 2;
+                assert_eq!(to[place], value, "half {half} of term {term}, lane {lane}");
+            }
+        }
+        let mut rows = vec![0; LANES * 40];
+        flip(&to[LINE..], pair_len(blocks), &mut rows, 40);
+        for lane in 0..LANES {
+            for term in 0..LINE {
+                let pair = term / 2 * pair_len(blocks) + LINE;
+                assert_eq!(rows[lane * 40 + term], to[pair + 2 * lane + term % 2]);
+            }
+        }
+    }
+
+    #[test]
+    fn missing_terms_are_zeros() {
+        if !are_there() {
+            return;
+        }
+        let mut values = values(3 * LANES);
+        let [mut missing, mut zeros] = [vec![1; 3 * pair_len(1)], vec![1; 3 * pair_len(1)]];
+        pairs(Terms { values: &values, step: LANES, count: 3 }, 1, &mut missing);
+        values.resize(6 * LANES, 0.0);
+        pairs(Terms { values: &values, step: LANES, count: 6 }, 1, &mut zeros);
+        assert_eq!(missing, zeros);
+    }
+}
