@@ -1,8 +1,8 @@
 //! Times the layers of the `mle` autoencoder one by one: forward, weight gradient, input gradient.
 //!
-//!     RAYON_NUM_THREADS=1 cargo run --release -p vadis-kernels --example image_layers -- [channels] [runs] [layer]
+//!     RAYON_NUM_THREADS=1 cargo run --release -p vadis-kernels --example image_layers -- [channels] [runs] [layer|all] [plain]
 //!
-//! Prints milliseconds and GFLOP/s of the processor's time (Linux), the best of some batches of 256.
+//! `plain`: by vectors of floats alone, where the processor has tiles too. Prints milliseconds and GFLOP/s of the processor's time (Linux), the best of some batches of 256.
 #![allow(clippy::print_stdout, reason = "its output")]
 
 mod clock;
@@ -36,11 +36,13 @@ fn products(layer: &Layer, input: [usize; 3], output: [usize; 3]) -> usize {
 }
 
 fn measure(name: &str, input: [usize; 3], layer: &Layer, runs: usize) -> Result<()> {
-    if std::env::args().nth(3).is_some_and(|only| only != name) {
+    if std::env::args().nth(3).is_some_and(|only| only != name && only != "all") {
         return Ok(());
     }
     let plan = Plan::new(input)?.layer(name, layer.clone())?;
-    let network = Network::with_isa(&plan, Isa::detect());
+    let plain = std::env::args().nth(4).is_some();
+    let isa = if plain { Isa::detect().vectors() } else { Isa::detect() };
+    let network = Network::with_isa(&plan, isa);
     let values = |n: usize| (0..n).map(|i| (i * 7919 % 1013) as f32 / 1013.0 - 0.5).collect::<Vec<f32>>();
     let parameter = values(plan.parameter_count());
     let x = values(BATCH * input.iter().product::<usize>());

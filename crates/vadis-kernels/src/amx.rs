@@ -1,6 +1,7 @@
 //! Tiles (AMX) of x86 processors: whether they are there, and how their shapes are told.
 #![allow(unsafe_code)]
 
+use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::sync::OnceLock;
 
@@ -60,4 +61,24 @@ impl Shapes {
         }
         Self(shapes)
     }
+}
+
+/// Runs `work` with the tiles of this thread in these shapes, and gives the tiles back after it.
+///
+/// # Safety
+/// There are tiles, and `work` uses no others: neither by this function nor otherwise.
+pub(crate) unsafe fn with_shapes<R>(shapes: &Shapes, work: impl FnOnce() -> R) -> R {
+    struct Release;
+
+    impl Drop for Release {
+        fn drop(&mut self) {
+            // SAFETY: there are tiles, and nothing uses them any more.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) }
+        }
+    }
+
+    // SAFETY: the caller's; the shapes are whole tiles or less.
+    unsafe { asm!("ldtilecfg [{shapes}]", shapes = in(reg) shapes, options(nostack, readonly)) }
+    let _release = Release;
+    work()
 }

@@ -14,6 +14,8 @@ use std::ops::Range;
 
 use crate::Activation;
 #[cfg(target_arch = "x86_64")]
+use crate::aligned::Aligned;
+#[cfg(target_arch = "x86_64")]
 use crate::halves::{self, Tiled};
 #[cfg(target_arch = "x86_64")]
 use crate::tile::finish;
@@ -63,10 +65,15 @@ impl Image {
         row as usize * self.pitch() + column as usize * self.channels
     }
 
+    /// Rows, the halo's included.
+    pub(crate) fn rows(&self) -> usize {
+        let [before, after] = self.halo.0[0];
+        before + self.height + after
+    }
+
     /// Elements of the buffer, slack included, a multiple of 16.
     pub(crate) fn len(&self) -> usize {
-        let [before, after] = self.halo.0[0];
-        ((before + self.height + after) * self.pitch() + SLACK).next_multiple_of(LANES)
+        (self.rows() * self.pitch() + SLACK).next_multiple_of(LANES)
     }
 
     /// The place of row `y`'s pixels, without the halo.
@@ -171,9 +178,9 @@ struct Group {
     blocks: usize,
     /// What each lane writes.
     lanes: Vec<Lane>,
-    /// If tiles of halves suit it, and where its weights start in those packed for them.
+    /// If tiles of halves suit it.
     #[cfg(target_arch = "x86_64")]
-    tiled: Option<(Tiled, usize)>,
+    tiled: Option<Tiled>,
 }
 
 /// A gather's weights in the order in which they are used.
@@ -182,7 +189,7 @@ pub(crate) struct Packed {
     floats: Vec<f32>,
     /// Those of groups that tiles suit.
     #[cfg(target_arch = "x86_64")]
-    halves: Vec<u16>,
+    halves: Aligned<u16>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +205,7 @@ impl Packed {
         Self {
             floats,
             #[cfg(target_arch = "x86_64")]
-            halves: Vec::new(),
+            halves: Aligned::default(),
         }
     }
 
@@ -315,12 +322,10 @@ impl Gather {
                     tiled: None,
                 };
                 #[cfg(target_arch = "x86_64")]
-                if group.contiguous().is_some()
-                    && let Some(tiled) =
-                        Tiled::new(class.span[1].1 * self.read.channels, class.blocks[1], lanes.len())
-                {
-                    group.tiled = Some((tiled, self.halves));
-                    self.halves += class.span[0].1 * tiled.run_len();
+                if group.contiguous().is_some() {
+                    let len = class.span[1].1 * self.read.channels;
+                    group.tiled = Tiled::new(len, class.blocks[1], lanes.len(), self.halves);
+                    self.halves += group.tiled.map_or(0, |tiled| class.span[0].1 * tiled.run_len());
                 }
                 class.groups.push(group);
                 self.pack_panel(class.span, lanes, blocks * LANES);
@@ -383,20 +388,25 @@ impl Gather {
         let floats: Vec<_> = self.pack.iter().map(weight).collect();
         Packed {
             #[cfg(target_arch = "x86_64")]
-            halves: if isa == Isa::Amx { self.pack_halves(&floats) } else { Vec::new() },
+            halves: if isa == Isa::Amx { self.pack_halves(&floats) } else { Aligned::default() },
             floats,
         }
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn pack_halves(&self, floats: &[f32]) -> Vec<u16> {
-        let mut halves = Vec::with_capacity(self.halves);
+    fn pack_halves(&self, floats: &[f32]) -> Aligned<u16> {
+        let mut halves = Aligned::new(self.halves);
+        let mut left = &mut halves[..];
         for class in &self.classes {
             for group in &class.groups {
-                let Some((tiled, _)) = group.tiled else { continue };
+                let Some(tiled) = group.tiled else { continue };
                 let run = class.span[1].1 * self.read.channels * group.blocks * LANES;
                 let runs = floats[group.panel..][..class.span[0].1 * run].chunks_exact(run);
-                runs.for_each(|run| tiled.pack(run, &mut halves));
+                for run in runs {
+                    let (to, after) = std::mem::take(&mut left).split_at_mut(tiled.run_len());
+                    tiled.pack(run, to);
+                    left = after;
+                }
             }
         }
         halves
@@ -457,38 +467,34 @@ impl Gather {
         activation: Activation,
         output: &mut [f32],
     ) {
-        let lower = self.read.len();
-        halves::with_buffer(2 * lower, |image| {
-            let (above, below) = image.split_at_mut(lower);
-            halves::split(&input[..lower], above, below);
-            for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
-                for group in &class.groups {
-                    let (Some((tiled, panel)), Some(first)) = (group.tiled, group.contiguous()) else {
-                        continue;
-                    };
-                    let init = bias_lanes(group, bias);
-                    let chunks = tiled.chunks(&self.runs(class, group), panel);
-                    let (rows, a_row) = (class.blocks[1], self.steps(group).a_row);
-                    for y in 0..class.blocks[0] {
-                        let image = &image[y * self.advance[0] * self.read.pitch()..];
-                        let sums = halves::Sums {
-                            tiled,
-                            image,
-                            lower,
-                            a_row,
-                            weights: &packed.halves,
-                            chunks: &chunks,
-                            start: &init,
-                            rows,
+        let a_row = self.advance[1] * self.read.channels;
+        halves::with_buffer(halves::Image::len(&self.read, a_row), |buffer| {
+            let image = halves::Image::read(&self.read, a_row, input, buffer);
+            halves::Tiles::with(|tiles| {
+                for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
+                    for group in &class.groups {
+                        let (Some(tiled), Some(first)) = (group.tiled, group.contiguous()) else { continue };
+                        let init = bias_lanes(group, bias);
+                        let [(y0, ny), (x0, _)] = class.span;
+                        let rows = halves::Rect {
+                            size: class.blocks,
+                            from: [self.advance[0] * image.pitch(), a_row],
+                            to: [self.block[0] * self.write.pitch(), self.block[1] * self.write.channels],
                         };
-                        let pixel = [y * self.block[0] + first.pixel[0], first.pixel[1]];
-                        let place = self.write.at(pixel[0] as isize, pixel[1] as isize) + first.channel;
-                        let out_row = self.block[1] * self.write.channels;
-                        sums.run(&mut output[place..], out_row);
-                        finish(isa, activation, &mut output[place..], out_row, [rows, group.lanes.len()]);
+                        let chunks = tiled.chunks((y0..).take(ny).map(|y| image.at(y, x0)));
+                        let [y, x] = first.pixel.map(|at| at as isize);
+                        let output = &mut output[self.write.at(y, x) + first.channel..];
+                        let relu = activation == Activation::Relu;
+                        let end = halves::End::Bias { lanes: &init, relu };
+                        tiled.run(tiles, &image, &packed.halves, &chunks, end, output, rows);
+                        if !relu {
+                            for row in output.chunks_mut(rows.to[0]).take(rows.size[0]) {
+                                finish(isa, activation, row, rows.to[1], [rows.size[1], group.lanes.len()]);
+                            }
+                        }
                     }
                 }
-            }
+            });
         });
     }
 

@@ -17,6 +17,7 @@
 //! bits for any batch size and any number of threads.
 
 mod activation;
+mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod conv;

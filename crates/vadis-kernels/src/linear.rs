@@ -6,6 +6,8 @@ use rayon::prelude::*;
 
 use crate::Activation;
 #[cfg(target_arch = "x86_64")]
+use crate::aligned::Aligned;
+#[cfg(target_arch = "x86_64")]
 use crate::halves::{self, Rows, Terms};
 use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
@@ -175,7 +177,7 @@ struct Buffers {
     scalars: Vec<f32>,
     /// Panels and rows of sums by halves.
     #[cfg(target_arch = "x86_64")]
-    halves: (Vec<u16>, Rows),
+    halves: (Aligned<u16>, Rows),
 }
 
 /// Some rows and columns of a product.
@@ -232,38 +234,48 @@ impl Task<'_> {
     fn sum_halves(&self, Buffers { sums, panels, halves: (packed, rows), .. }: &mut Buffers) {
         let width = self.width();
         sums.resize(sums.len().max(self.count * width), 0.0);
-        if self.terms == 0 {
-            sums.fill(0.0);
-        }
+        sums[..self.count * width].fill(0.0);
+        let blocks = |panel: usize| (width - panel * WIDTH).min(WIDTH) / LANES;
         for start in (0..self.terms).step_by(TERMS) {
             let terms = start..self.terms.min(start + TERMS);
-            let start = if start == 0 { halves::Start::Lanes(&[0.0; WIDTH]) } else { halves::Start::Output };
-            let [tiles, tile] = halves::cut(terms.len());
             let panels = self.panels(terms.clone(), panels);
-            let len = tiles * tile / 2 * halves::pair_len(2);
-            packed.resize(panels.len() * len, 0);
-            let blocks = |panel: usize| (width - panel * WIDTH).min(WIDTH) / LANES;
+            let len = terms.len().next_multiple_of(halves::TERMS) / 2 * halves::pair_len(2);
+            packed.resize(panels.len() * len);
             for (index, (panel, to)) in panels.iter().zip(packed.chunks_exact_mut(len)).enumerate() {
                 let (terms, blocks) =
                     (Terms { values: panel, step: WIDTH, count: terms.len() }, blocks(index));
                 halves::pairs(terms, blocks, &mut to[..len * blocks / 2]);
             }
-            for (first, count) in even_tiles(self.count, halves::MOST) {
-                match self.scalars {
-                    Scalars::Rows(values) => {
-                        let from = &values[(self.first + first) * self.terms + terms.start..];
-                        rows.from_rows(from, self.terms, count, terms.len());
-                    }
-                    Scalars::Terms(values) => {
-                        let from = &values[terms.start * self.rows + self.first + first..];
-                        rows.from_terms(from, self.rows, count, terms.len());
+            halves::Tiles::with(|tiles| {
+                for (first, count) in even_tiles(self.count, halves::MOST) {
+                    self.read_rows(first, count, terms.clone(), rows);
+                    for (index, panel) in packed.chunks_exact(len).enumerate().take(panels.len()) {
+                        let size = halves::Size { rows: count, terms: terms.len(), blocks: blocks(index) };
+                        let sums = &mut sums[first * width + index * WIDTH..];
+                        rows.times(
+                            tiles,
+                            &panel[..len * size.blocks / 2],
+                            size,
+                            halves::End::Add,
+                            sums,
+                            width,
+                        );
                     }
                 }
-                for (index, panel) in packed.chunks_exact(len).enumerate().take(panels.len()) {
-                    let size = halves::Size { rows: count, terms: terms.len(), blocks: blocks(index) };
-                    let panel = &panel[..len * size.blocks / 2];
-                    rows.times(panel, size, start, &mut sums[first * width + index * WIDTH..], width);
-                }
+            });
+        }
+    }
+
+    /// Some terms of some of the task's rows in halves.
+    #[cfg(target_arch = "x86_64")]
+    fn read_rows(&self, first: usize, count: usize, terms: Range<usize>, rows: &mut Rows) {
+        let first = self.first + first;
+        match self.scalars {
+            Scalars::Rows(values) => {
+                rows.from_rows(&values[first * self.terms + terms.start..], self.terms, count, terms.len());
+            }
+            Scalars::Terms(values) => {
+                rows.from_terms(&values[terms.start * self.rows + first..], self.rows, count, terms.len());
             }
         }
     }

@@ -17,23 +17,20 @@ mod rows;
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
+use crate::aligned::Aligned;
 use crate::amx;
 
 pub(crate) use self::convert::{Terms, flip, pairs, split};
 pub(crate) use self::correlate::Correlation;
-pub(crate) use self::gather::{Sums, Tiled};
-pub(crate) use self::product::{Chunk, Product, Start};
+pub(crate) use self::gather::{Image, Rect, Tiled};
+pub(crate) use self::product::{Chunk, End, Product, Tiles};
 pub(crate) use self::rows::{MOST, Rows, Size};
 
 /// Halves in a row of a tile: terms of one product, or pairs of terms of sixteen lanes.
 pub(crate) const LINE: usize = 32;
 
-/// How a stretch of terms is cut into tiles: their number, and the terms of each, an even number of which the last may
-/// have too many.
-pub(crate) fn cut(terms: usize) -> [usize; 2] {
-    let tiles = terms.div_ceil(LINE).max(1);
-    [tiles, terms.div_ceil(tiles).next_multiple_of(2)]
-}
+/// Terms that are multiplied at a time.
+pub(crate) const TERMS: usize = LINE;
 
 /// Halves of one pair of terms in blocks of sixteen lanes: the upper ones of all blocks, then the lower ones.
 pub(crate) fn pair_len(blocks: usize) -> usize {
@@ -52,17 +49,18 @@ pub(crate) fn are_there() -> bool {
     })
 }
 
-/// Runs `work` with a buffer of `len` halves of this thread, whose values are those that the last work left.
+/// Runs `work` with a buffer of `len` halves of this thread that starts at a cache line, as tiles are slow to read across
+/// two; its values are those that the last work left.
 ///
 /// # Panics
 /// If `work` asks for another one.
 pub(crate) fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [u16]) -> R) -> R {
     thread_local! {
-        static BUFFER: RefCell<Vec<u16>> = const { RefCell::new(Vec::new()) };
+        static BUFFER: RefCell<Aligned<u16>> = RefCell::new(Aligned::default());
     }
     BUFFER.with_borrow_mut(|buffer| {
         if buffer.len() < len {
-            buffer.resize(len, 0);
+            buffer.resize(len);
         }
         work(&mut buffer[..len])
     })

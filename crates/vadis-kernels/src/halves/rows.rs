@@ -1,13 +1,14 @@
 //! The rows' side of a product from a matrix as it lies in memory.
 
-use super::{Chunk, LINE, Product, Start, Terms, cut, flip, pair_len, pairs, split};
+use super::{Chunk, End, LINE, Product, TERMS, Terms, Tiles, flip, pair_len, pairs, split};
+use crate::aligned::Aligned;
 use crate::amx::ROWS;
 use crate::tile::LANES;
 
 /// Rows of a matrix by some of its terms, in halves: upper ones of all rows, then lower ones.
 #[derive(Default)]
 pub(crate) struct Rows {
-    values: Vec<u16>,
+    values: Aligned<u16>,
     /// Sixteen rows, before they are flipped.
     pairs: Vec<u16>,
     lanes: Vec<f32>,
@@ -24,7 +25,7 @@ impl Rows {
 
     fn clear(&mut self, terms: usize) -> usize {
         let pitch = Self::pitch(terms);
-        self.values.resize(2 * MOST * pitch, 0);
+        self.values.resize(2 * MOST * pitch);
         pitch
     }
 
@@ -69,12 +70,20 @@ impl Rows {
 }
 
 impl Rows {
-    /// sums[row][lane] = start + Σ_k rows[row][k] · panel[k][lane], `width` apart; the panel as [`pairs`] writes it.
-    pub(crate) fn times(&self, panel: &[u16], size: Size, start: Start<'_>, sums: &mut [f32], width: usize) {
+    /// Σ_k rows[row][k] · panel[k][lane], `width` apart; the panel as [`pairs`] writes it, in whole tiles.
+    pub(crate) fn times(
+        &self,
+        tiles: &mut Tiles,
+        panel: &[u16],
+        size: Size,
+        end: End<'_>,
+        sums: &mut [f32],
+        width: usize,
+    ) {
         let pitch = Self::pitch(size.terms);
-        let [tiles, terms] = cut(size.terms);
-        let len = terms / 2 * pair_len(size.blocks);
-        let chunks: Vec<_> = (0..tiles).map(|tile| Chunk { a: tile * terms, b: tile * len }).collect();
+        let len = TERMS / 2 * pair_len(size.blocks);
+        let chunks = size.terms.div_ceil(TERMS);
+        let chunks: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * len }).collect();
         let product = Product {
             a: &self.values,
             first: 0,
@@ -83,12 +92,10 @@ impl Rows {
             a_next: ROWS * pitch,
             b: panel,
             chunks: &chunks,
-            terms,
             rows: [size.rows.min(ROWS), size.rows.saturating_sub(ROWS)],
             blocks: size.blocks,
-            start,
         };
-        product.run(sums, width, ROWS * width);
+        product.run(tiles, end, sums, width, ROWS * width);
     }
 }
 

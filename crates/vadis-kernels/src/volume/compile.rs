@@ -11,6 +11,7 @@ use super::taps::Window;
 use super::weights::WeightGradient;
 use super::winograd::{self, Epilogue, Pass, TileSize, Winograd};
 use crate::Isa;
+use crate::aligned::Aligned;
 use crate::elementwise::add;
 
 /// A node ready to run.
@@ -126,7 +127,7 @@ impl Way {
             Self::Direct(direct) => direct.run(machine.isa, input, packed, finish, output, &mut []),
             Self::Few(few) => few.run(machine.isa, input, packed, finish, output),
             Self::Winograd(winograd, to) if finish.accumulate => {
-                let mut sums = winograd::Aligned::new(output.len());
+                let mut sums = Aligned::new(output.len());
                 winograd.forward(machine.pass(), input, packed, &Epilogue::default(), &mut sums, &mut []);
                 to.clear_all_margins(&mut sums);
                 let rows = output.par_chunks_mut(to.row_pitch()).zip(sums.par_chunks(to.row_pitch()));

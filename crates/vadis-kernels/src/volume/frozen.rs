@@ -10,8 +10,9 @@ use super::layout::Layout;
 use super::network::{Network, RunError, check, volume};
 use super::plan::{Conv, EPSILON, Node, Operation};
 use super::pool::Buffers;
-use super::winograd::{self, Aligned};
+use super::winograd;
 use crate::Activation;
+use crate::aligned::Aligned;
 
 /// Where no node of a clip has more values than this, a thread takes a clip for itself: layers are too small to share
 /// among threads, and stay in its caches. 8 MiB.

@@ -11,8 +11,9 @@ use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, Operation, Plan};
 use super::pool::Buffers;
 use super::select::{self, Batch, Pool, Target};
-use super::winograd::{self, Aligned, TileSize};
+use super::winograd::{self, TileSize};
 use crate::Isa;
+use crate::aligned::Aligned;
 
 /// How a network computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

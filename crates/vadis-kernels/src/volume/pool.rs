@@ -1,6 +1,6 @@
 //! Buffers that are lent again and again.
 
-use super::winograd::Aligned;
+use crate::aligned::Aligned;
 
 /// Buffers that are free.
 #[derive(Debug, Default)]

@@ -10,11 +10,11 @@ use super::super::kernel::{PANEL, Run};
 use super::super::layout::Layout;
 use super::super::slices::InOrder;
 use super::super::taps::Window;
-use super::super::winograd::Aligned;
 use super::dot::{Dots, GROUP, Unit, add};
 use super::pass::scale_sums;
 use super::scale::{Scale, Weight};
 use crate::Activation;
+use crate::aligned::Aligned;
 use crate::shared::Shared;
 use crate::tile::LANES;
 

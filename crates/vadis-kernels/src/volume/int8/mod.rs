@@ -31,7 +31,7 @@ use super::layout::Layout;
 use super::network::{RunError, check, volume};
 use super::plan::{Operation, Plan};
 use super::select::{self, Batch, Target};
-use super::winograd::Aligned;
+use crate::aligned::Aligned;
 use crate::tile::LANES;
 
 /// A network for inference in bytes: faster than [`super::Frozen`] where the processor has AVX-512 VNNI or AMX,

@@ -17,7 +17,8 @@ use super::layout::Layout;
 use super::network::{RunError, check};
 use super::select::{self, Batch, Target};
 use super::slices::Slices;
-use super::winograd::{self, Aligned};
+use super::winograd;
+use crate::aligned::Aligned;
 use graph::Graph;
 use needs::{Holdings, Job, Needs};
 

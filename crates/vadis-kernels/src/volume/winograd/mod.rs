@@ -29,7 +29,7 @@ mod transform;
 use std::ops::Range;
 
 pub(crate) use forward::{Epilogue, Pass};
-pub(crate) use scratch::{Aligned, Scratch};
+pub(crate) use scratch::Scratch;
 
 use super::blocked::Blocked;
 use super::taps::{Axis, Window};

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Activation;
+use crate::aligned::Aligned;
 use crate::tile::LANES;
 
 /// Largest error relative to the largest result, for a sum of a few thousand products.
