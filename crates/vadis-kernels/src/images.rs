@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::aligned::Aligned;
 use crate::conv::{Gather, Halo, Image, Packed, Window};
 use crate::elementwise::{add, times_derivative};
 use crate::network::Saved;
@@ -184,7 +185,7 @@ impl ImageStage {
             || memory.lease(),
             |memory, (x, y)| {
                 let Memory { arena, scratch } = &mut **memory;
-                arena.resize(self.arena_len, 0.0);
+                arena.resize(self.arena_len);
                 self.image_forward(isa, parameter, packed, x, arena, scratch, y);
             },
         );
@@ -255,10 +256,10 @@ impl ImageStage {
                 let mut sums = vec![0.0; self.partial_len];
                 let mut deltas = memory.lease();
                 let Deltas { images: scratch, planes } = &mut *deltas;
-                scratch.resize_with(self.gradients.len(), Vec::new);
+                scratch.resize_with(self.gradients.len(), Aligned::default);
                 // Halos are zero from the first allocation on.
                 for (buffer, image) in scratch.iter_mut().zip(&self.gradients) {
-                    buffer.resize(image.len(), 0.0);
+                    buffer.resize(image.len());
                 }
                 for image in range.clone() {
                     let arena = &saved.arena[image * self.arena_len..][..self.arena_len];
@@ -311,7 +312,7 @@ impl ImageStage {
         packed: &[Packed],
         arena: &[f32],
         wanted: bool,
-        scratch: &mut [Vec<f32>],
+        scratch: &mut [Aligned],
         sums: &mut [f32],
     ) {
         let last = self.layers.len();
@@ -356,14 +357,14 @@ fn places(images: &[Image]) -> (Vec<Range<usize>>, usize) {
 /// One image's memory in a stage in inference.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    arena: Vec<f32>,
+    arena: Aligned,
     scratch: Vec<f32>,
 }
 
 /// One image's gradients in a stage.
 #[derive(Debug, Default)]
 pub(crate) struct Deltas {
-    images: Vec<Vec<f32>>,
+    images: Vec<Aligned>,
     /// The output's, before the last activation, in planes.
     planes: Vec<f32>,
 }

@@ -122,6 +122,51 @@ impl<'a> Vectors<'a> {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+impl Vectors<'_> {
+    /// The halves of some terms of a panel's blocks of 16 columns, in whole tiles.
+    fn pack_halves(
+        &self,
+        isa: Isa,
+        terms: Range<usize>,
+        panel: usize,
+        blocks: usize,
+        to: &mut [u16],
+        buffer: &mut Vec<f32>,
+    ) {
+        let count = terms.len();
+        let (matrix, columns) = match *self {
+            Self::Packed(panels) => {
+                let values = panels.slice(terms, panel);
+                return halves::pairs(Terms { values, step: WIDTH, count }, blocks, to);
+            }
+            Self::Plain { matrix, columns, .. } => (matrix, panel_columns(panel, columns)),
+        };
+        let whole = columns.len() == blocks * LANES;
+        match matrix {
+            Matrix::Terms { values, columns: step } if whole => {
+                let values = &values[terms.start * step + columns.start..];
+                halves::pairs(Terms { values, step, count }, blocks, to);
+            }
+            Matrix::Columns { values, terms: step } if whole && count.is_multiple_of(halves::TERMS) => {
+                halves::pairs_of_columns(
+                    &values[columns.start * step + terms.start..],
+                    step,
+                    count,
+                    blocks,
+                    to,
+                );
+            }
+            _ => {
+                buffer.clear();
+                buffer.resize(count * WIDTH, 0.0);
+                matrix.pack(isa, terms, columns, buffer);
+                halves::pairs(Terms { values: buffer, step: WIDTH, count }, blocks, to);
+            }
+        }
+    }
+}
+
 /// The scalar side of a product as it lies in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scalars<'a> {
@@ -238,18 +283,24 @@ impl Task<'_> {
         let blocks = |panel: usize| (width - panel * WIDTH).min(WIDTH) / LANES;
         for start in (0..self.terms).step_by(TERMS) {
             let terms = start..self.terms.min(start + TERMS);
-            let panels = self.panels(terms.clone(), panels);
+            let indices = self.columns.start / WIDTH..self.columns.end.div_ceil(WIDTH);
             let len = terms.len().next_multiple_of(halves::TERMS) / 2 * halves::pair_len(2);
-            packed.resize(panels.len() * len);
-            for (index, (panel, to)) in panels.iter().zip(packed.chunks_exact_mut(len)).enumerate() {
-                let (terms, blocks) =
-                    (Terms { values: panel, step: WIDTH, count: terms.len() }, blocks(index));
-                halves::pairs(terms, blocks, &mut to[..len * blocks / 2]);
+            packed.resize(indices.len() * len);
+            for (index, to) in packed.chunks_exact_mut(len).enumerate() {
+                let (panel, blocks) = (indices.start + index, blocks(index));
+                self.vectors.pack_halves(
+                    self.isa,
+                    terms.clone(),
+                    panel,
+                    blocks,
+                    &mut to[..len * blocks / 2],
+                    panels,
+                );
             }
             halves::Tiles::with(|tiles| {
                 for (first, count) in even_tiles(self.count, halves::MOST) {
                     self.read_rows(first, count, terms.clone(), rows);
-                    for (index, panel) in packed.chunks_exact(len).enumerate().take(panels.len()) {
+                    for (index, panel) in packed.chunks_exact(len).enumerate() {
                         let size = halves::Size { rows: count, terms: terms.len(), blocks: blocks(index) };
                         let sums = &mut sums[first * width + index * WIDTH..];
                         rows.times(

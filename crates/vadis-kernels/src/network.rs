@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
+use crate::aligned::Aligned;
 use crate::conv;
 use crate::images::{Deltas, ImageStage, Memory};
 use crate::linear::{Panels, Vectors};
@@ -58,7 +59,7 @@ pub struct Workspace {
     network: Option<u64>,
     batch: usize,
     /// For each stage its images' activations.
-    arenas: Vec<Vec<f32>>,
+    arenas: Vec<Aligned>,
     /// What arrives at each stage, and last the output. The first is kept for a linear stage only: nothing
     /// else needs it on the way back.
     edges: Vec<Vec<f32>>,
@@ -307,11 +308,11 @@ impl Workspace {
             *self = Self { network: Some(network.id), ..Self::default() };
         }
         self.batch = batch;
-        self.arenas.resize_with(stages.len(), Vec::new);
+        self.arenas.resize_with(stages.len(), Aligned::default);
         self.memory.resize_with(stages.len(), Pool::default);
         self.edges.resize_with(stages.len() + 1, Vec::new);
         for (index, stage) in stages.iter().enumerate() {
-            self.arenas[index].resize(batch * stage.arena_len(), 0.0);
+            self.arenas[index].resize(batch * stage.arena_len());
             self.edges[index + 1].resize(batch * stage.output_len(), 0.0);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{LINE, are_there, pair_len};
+use super::{LINE, TERMS, are_there, pair_len};
 use crate::tile::LANES;
 use crate::transpose::{Pitch, x86};
 
@@ -34,16 +34,42 @@ pub(crate) struct Terms<'a> {
 pub(crate) fn pairs(terms: Terms<'_>, blocks: usize, to: &mut [u16]) {
     let Terms { values, step, count } = terms;
     let len = pair_len(blocks);
+    assert!((1..=2).contains(&blocks), "one or two blocks");
     assert!(to.len().is_multiple_of(len) && count <= 2 * (to.len() / len), "pairs of halves");
     assert!(
         count == 0 || (count - 1).saturating_mul(step).saturating_add(blocks * LANES) <= values.len(),
         "terms"
     );
     assert!(are_there(), "halves are not on this machine");
-    for (pair, to) in to.chunks_exact_mut(len).enumerate() {
-        let term = |index: usize| (index < count).then(|| values[index * step..].as_ptr());
-        // SAFETY: the machine has the sets; so many blocks of both terms, or no term, and of `to`.
-        unsafe { pair_avx512([term(2 * pair), term(2 * pair + 1)], blocks, to.as_mut_ptr()) }
+    // SAFETY: the machine has the sets, and there are so many terms and pairs.
+    unsafe {
+        match blocks {
+            1 => pairs_avx512::<1>(values.as_ptr(), step, count, to),
+            2 => pairs_avx512::<2>(values.as_ptr(), step, count, to),
+            _ => unreachable!("one or two blocks"),
+        }
+    }
+}
+
+/// As [`pairs`], of `[lane][term]`: whole tiles of `count` terms of lanes that are `step` apart.
+///
+/// # Panics
+/// As [`pairs`], and if terms fill no whole tiles.
+pub(crate) fn pairs_of_columns(values: &[f32], step: usize, count: usize, blocks: usize, to: &mut [u16]) {
+    let len = pair_len(blocks);
+    assert!(count.is_multiple_of(TERMS) && to.len() == count / 2 * len, "whole tiles");
+    let mut rows = [[0; LANES * LINE]; 2];
+    for (first, to) in (0..count).step_by(TERMS).zip(to.chunks_exact_mut(TERMS / 2 * len)) {
+        for block in 0..blocks {
+            let [upper, lower] = &mut rows;
+            let halves = upper.chunks_exact_mut(LINE).zip(lower.chunks_exact_mut(LINE));
+            for (lane, (upper, lower)) in halves.enumerate() {
+                split(&values[(block * LANES + lane) * step + first..][..TERMS], upper, lower);
+            }
+            // Lanes by pairs of terms become pairs of terms by lanes.
+            flip(upper, LINE, &mut to[block * LINE..], len);
+            flip(lower, LINE, &mut to[(blocks + block) * LINE..], len);
+        }
     }
 }
 
@@ -105,40 +131,36 @@ fn halves([first, second]: [__m512; 2]) -> __m512i {
 }
 
 /// # Safety
-/// The machine has the sets; so many blocks of each term can be read, and of `to` be written.
+/// The machine has the sets; `count` terms of `N` blocks can be read, `step` apart, and `to` has whole pairs, as many at least.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pair_avx512(terms: [Option<*const f32>; 2], blocks: usize, to: *mut u16) {
-    for block in 0..blocks {
-        // SAFETY: the caller's.
-        unsafe {
-            let [u, l] = block_pair(terms.map(|term| match term {
-                Some(term) => _mm512_loadu_ps(term.add(block * LANES)),
-                None => _mm512_setzero_ps(),
-            }));
-            _mm512_storeu_si512(to.add(block * LINE).cast(), u);
-            _mm512_storeu_si512(to.add((blocks + block) * LINE).cast(), l);
+unsafe fn pairs_avx512<const N: usize>(values: *const f32, step: usize, count: usize, to: &mut [u16]) {
+    // Even places take the first term's lanes, odd ones the second's.
+    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let order = _mm512_or_si512(lane, _mm512_slli_epi32::<16>(_mm512_add_epi32(lane, _mm512_set1_epi32(16))));
+    // SAFETY: the caller's.
+    let term =
+        |term: usize, block: usize| unsafe { _mm512_loadu_ps(values.add(term * step + block * LANES)) };
+    for (pair, to) in to.chunks_exact_mut(pair_len(N)).enumerate() {
+        let [even, odd] = [2 * pair, 2 * pair + 1];
+        for block in 0..N {
+            let terms = [
+                if even < count { term(even, block) } else { _mm512_setzero_ps() },
+                if odd < count { term(odd, block) } else { _mm512_setzero_ps() },
+            ];
+            let u = _mm512_permutexvar_epi16(order, halves(terms));
+            let back = [_mm512_slli_epi32::<16>(u), _mm512_and_si512(u, _mm512_set1_epi32(!0xffff))];
+            let left = [
+                _mm512_sub_ps(terms[0], _mm512_castsi512_ps(back[0])),
+                _mm512_sub_ps(terms[1], _mm512_castsi512_ps(back[1])),
+            ];
+            let l = _mm512_permutexvar_epi16(order, halves(left));
+            // SAFETY: a pair has two lines of each block.
+            unsafe {
+                _mm512_storeu_si512(to.as_mut_ptr().add(block * LINE).cast(), u);
+                _mm512_storeu_si512(to.as_mut_ptr().add((N + block) * LINE).cast(), l);
+            }
         }
     }
-}
-
-/// Upper and lower halves of two terms of sixteen lanes, a lane's side by side.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn block_pair(terms: [__m512; 2]) -> [__m512i; 2] {
-    // Even places take the first term's lanes, odd ones the second's.
-    let order = _mm512_add_epi32(
-        _mm512_set1_epi32(16 << 16),
-        _mm512_mullo_epi32(
-            _mm512_set1_epi32(1 << 16 | 1),
-            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-        ),
-    );
-    let u = _mm512_permutexvar_epi16(order, halves(terms));
-    let back = [_mm512_slli_epi32::<16>(u), _mm512_and_si512(u, _mm512_set1_epi32(!0xffff))];
-    let left = [
-        _mm512_sub_ps(terms[0], _mm512_castsi512_ps(back[0])),
-        _mm512_sub_ps(terms[1], _mm512_castsi512_ps(back[1])),
-    ];
-    [u, _mm512_permutexvar_epi16(order, halves(left))]
 }
 
 #[cfg(test)]
