@@ -471,7 +471,7 @@ impl Gather {
         halves::with_buffer(halves::Image::len(&self.read, a_row), |buffer| {
             let image = halves::Image::read(&self.read, a_row, input, buffer);
             halves::Tiles::with(|tiles| {
-                for class in self.classes.iter().filter(|class| class.blocks[1] > 0) {
+                for class in self.classes.iter().filter(|class| !class.blocks.contains(&0)) {
                     for group in &class.groups {
                         let (Some(tiled), Some(first)) = (group.tiled, group.contiguous()) else { continue };
                         let init = bias_lanes(group, bias);

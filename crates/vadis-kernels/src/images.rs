@@ -18,6 +18,11 @@ use crate::{Activation, Isa, Layer, Step};
 /// for any number of threads.
 const SHARES: usize = 32;
 
+/// Elements that are copied and worked on at a time.
+const PIECE: usize = 2048;
+/// Partial sums that a task adds up.
+const PARTIAL: usize = 4096;
+
 /// A chain of convolutions and transposed convolutions.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageStage {
@@ -277,7 +282,10 @@ impl ImageStage {
             })
             .collect();
         let mut total = vec![0.0; self.partial_len];
-        partials.iter().for_each(|sums| add(isa, &mut total, sums));
+        total.par_chunks_mut(PARTIAL).enumerate().for_each(|(index, total)| {
+            let place = index * PARTIAL..index * PARTIAL + total.len();
+            partials.iter().for_each(|sums| add(isa, total, &sums[place.clone()]));
+        });
         for layer in &self.layers {
             let [weight, bias] = &layer.partial;
             layer.weights.scatter(&total[weight.clone()], &mut gradient[layer.weight.clone()]);
@@ -298,9 +306,13 @@ impl ImageStage {
         if activation == Activation::None {
             return dy;
         }
-        planes.clear();
-        planes.extend_from_slice(dy);
-        times_derivative(isa, activation, planes, &output[place]);
+        planes.resize(dy.len(), 0.0);
+        // Piece by piece: what was copied is in the cache still.
+        let output = output[place].chunks(PIECE);
+        for ((planes, dy), output) in planes.chunks_mut(PIECE).zip(dy.chunks(PIECE)).zip(output) {
+            planes.copy_from_slice(dy);
+            times_derivative(isa, activation, planes, output);
+        }
         planes
     }
 

@@ -8,7 +8,7 @@ use crate::Activation;
 #[cfg(target_arch = "x86_64")]
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
-use crate::halves::{self, Rows, Terms};
+use crate::halves::{self, End, Rows, Terms};
 use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
 use crate::transpose::{Pitch, transpose};
@@ -279,10 +279,14 @@ impl Task<'_> {
     fn sum_halves(&self, Buffers { sums, panels, halves: (packed, rows), .. }: &mut Buffers) {
         let width = self.width();
         sums.resize(sums.len().max(self.count * width), 0.0);
-        sums[..self.count * width].fill(0.0);
+        if self.terms == 0 {
+            sums.fill(0.0);
+        }
         let blocks = |panel: usize| (width - panel * WIDTH).min(WIDTH) / LANES;
         for start in (0..self.terms).step_by(TERMS) {
             let terms = start..self.terms.min(start + TERMS);
+            let nothing = End::Bias { lanes: &[0.0; WIDTH], relu: false };
+            let end = if start == 0 { nothing } else { End::Add };
             let indices = self.columns.start / WIDTH..self.columns.end.div_ceil(WIDTH);
             let len = terms.len().next_multiple_of(halves::TERMS) / 2 * halves::pair_len(2);
             packed.resize(indices.len() * len);
@@ -303,14 +307,7 @@ impl Task<'_> {
                     for (index, panel) in packed.chunks_exact(len).enumerate() {
                         let size = halves::Size { rows: count, terms: terms.len(), blocks: blocks(index) };
                         let sums = &mut sums[first * width + index * WIDTH..];
-                        rows.times(
-                            tiles,
-                            &panel[..len * size.blocks / 2],
-                            size,
-                            halves::End::Add,
-                            sums,
-                            width,
-                        );
+                        rows.times(tiles, &panel[..len * size.blocks / 2], size, end, sums, width);
                     }
                 }
             });

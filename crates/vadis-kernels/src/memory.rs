@@ -1,5 +1,15 @@
-//! Keeping freed memory in the process.
+//! Keeping freed memory in the process, and clearing it.
 #![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+/// Elements that a task clears.
+const PART: usize = 1 << 16;
+
+/// So many zeros, cleared by all threads: one by itself takes as long as it takes all of them to fill them with gradients.
+pub fn zeros(len: usize) -> Vec<f32> {
+    rayon::iter::repeat_n(0.0, len).with_min_len(PART).collect()
+}
 
 /// Asks the C library to keep freed memory instead of giving it back to the system at once.
 ///

@@ -16,6 +16,7 @@ use crate::conv;
 use crate::images::{Deltas, ImageStage, Memory};
 use crate::linear::{Panels, Vectors};
 use crate::linear_stage::LinearStage;
+use crate::memory::zeros;
 use crate::pool::Pool;
 use crate::{Activation, Isa, Layer, Plan, Step};
 
@@ -166,7 +167,7 @@ impl Network {
         check("parameter", self.parameters, parameter.len())?;
         check("output gradient", workspace.batch * self.output, dy.len())?;
         check("workspace", self.stages.len(), workspace.arenas.len())?;
-        let mut gradient = vec![0.0; self.parameters];
+        let mut gradient = zeros(self.parameters);
         let mut deltas = workspace.deltas.lease();
         deltas.resize_with(self.stages.len() + 1, Vec::new);
         for (index, stage) in self.stages.iter().enumerate().rev() {

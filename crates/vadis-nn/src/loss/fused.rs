@@ -36,7 +36,7 @@ pub(super) fn apply<const D: usize, T>(
     let node = prediction.clone().try_into_primitive::<Autodiff<Flex>>().ok()?.node();
     match ScaledGradient.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let mut gradient = vec![0.0; x.len()];
+            let mut gradient = vadis_kernels::zeros(x.len());
             let (value, rest) = core(x, &constants, Some(&mut gradient));
             let gradient = primitive(gradient, prediction.dims());
             let output = prepared.finish(gradient, primitive(vec![value as f32], [1]));
