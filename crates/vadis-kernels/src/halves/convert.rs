@@ -18,6 +18,19 @@ pub(crate) fn split(from: &[f32], upper: &mut [u16], lower: &mut [u16]) {
     unsafe { split_avx512(from, upper.as_mut_ptr(), lower.as_mut_ptr()) }
 }
 
+/// The halves of two blocks of sixteen channels side by side, position after position; without a second block, zeros.
+///
+/// # Panics
+/// If lengths do not fit, or the machine has no such instructions.
+pub(crate) fn join(first: &[f32], second: Option<&[f32]>, upper: &mut [u16], lower: &mut [u16]) {
+    let positions = first.len() / LANES;
+    assert!(second.is_none_or(|second| second.len() == first.len()), "as many positions of both blocks");
+    assert!(upper.len() == positions * LINE && lower.len() == positions * LINE, "a line for each position");
+    assert!(are_there(), "halves are not on this machine");
+    // SAFETY: the machine has the sets, and all have so many positions.
+    unsafe { join_avx512(first, second, upper.as_mut_ptr(), lower.as_mut_ptr()) }
+}
+
 /// Terms as they lie in memory: `count` of them, each `step` floats after the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms<'a> {
@@ -97,12 +110,7 @@ unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
     let whole = from.len() - from.len() % LINE;
     // SAFETY: whole lines lie in all three.
     let line = |from: *const f32, upper: *mut u16, lower: *mut u16| unsafe {
-        let x = [_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(LANES))];
-        let u = halves(x);
-        let low = _mm512_castsi512_si256(u);
-        let high = _mm512_extracti64x4_epi64::<1>(u);
-        let back = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
-        let l = halves([_mm512_sub_ps(x[0], back(low)), _mm512_sub_ps(x[1], back(high))]);
+        let [u, l] = both([_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(LANES))]);
         _mm512_storeu_si512(upper.cast(), u);
         _mm512_storeu_si512(lower.cast(), l);
     };
@@ -121,6 +129,34 @@ unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
             std::ptr::copy_nonoverlapping(l.as_ptr(), lower.add(whole), rest);
         }
     }
+}
+
+/// # Safety
+/// The machine has the sets; `second` is as long as `first`, and so many positions' halves can be written to both places.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn join_avx512(first: &[f32], second: Option<&[f32]>, upper: *mut u16, lower: *mut u16) {
+    for position in 0..first.len() / LANES {
+        // SAFETY: the caller's.
+        unsafe {
+            let [u, l] = both([
+                _mm512_loadu_ps(first.as_ptr().add(position * LANES)),
+                second.map_or(_mm512_setzero_ps(), |second| {
+                    _mm512_loadu_ps(second.as_ptr().add(position * LANES))
+                }),
+            ]);
+            _mm512_storeu_si512(upper.add(position * LINE).cast(), u);
+            _mm512_storeu_si512(lower.add(position * LINE).cast(), l);
+        }
+    }
+}
+
+/// Upper and lower halves of 32 floats.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn both(x: [__m512; 2]) -> [__m512i; 2] {
+    let u = halves(x);
+    let back = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
+    let [low, high] = [_mm512_castsi512_si256(u), _mm512_extracti64x4_epi64::<1>(u)].map(back);
+    [u, halves([_mm512_sub_ps(x[0], low), _mm512_sub_ps(x[1], high)])]
 }
 
 /// bf16 of 32 floats, rounded to the nearest.

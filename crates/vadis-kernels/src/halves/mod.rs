@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use crate::aligned::Aligned;
 use crate::amx;
 
-pub(crate) use self::convert::{Terms, flip, pairs, pairs_of_columns, split};
+pub(crate) use self::convert::{Terms, flip, join, pairs, pairs_of_columns, split};
 pub(crate) use self::correlate::Correlation;
 pub(crate) use self::gather::{Image, Rect, Tiled};
 pub(crate) use self::product::{Chunk, End, Product, Tiles};

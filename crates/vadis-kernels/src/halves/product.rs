@@ -41,6 +41,32 @@ impl Tiles {
     }
 }
 
+impl Tiles {
+    /// Writes some rows of the sums of the last product, of a tile of rows and a block of lanes, into `out`, each `out_row` elements
+    /// after the one before.
+    ///
+    /// # Panics
+    /// If they leave it.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        [tile, block]: [usize; 2],
+        rows: usize,
+        end: End<'_>,
+        out: &mut [f32],
+        out_row: usize,
+    ) {
+        assert!(rows > 0 && rows <= ROWS && block < 2, "rows of a tile");
+        assert!(
+            (rows - 1).saturating_mul(out_row).saturating_add(LANES) <= out.len(),
+            "output out of bounds"
+        );
+        let sums = &self.sums.0[(2 * tile + block) * TILE..][..TILE];
+        // SAFETY: just checked, and who has tiles has AVX-512.
+        unsafe { finish(sums.as_ptr(), rows, block, end, out.as_mut_ptr(), out_row) }
+    }
+}
+
 /// Up to 32 terms that lie side by side: where they start in the rows' halves and in the lanes'.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -100,6 +126,25 @@ impl Product<'_> {
         }
     }
 
+    /// Leaves the sums in the tiles' memory: see [`Tiles::write`].
+    ///
+    /// # Panics
+    /// If anything leaves its slice.
+    #[inline]
+    pub(crate) fn sum(&self, tiles: &mut Tiles) {
+        self.check();
+        let sums = &mut tiles.sums.0;
+        // SAFETY: just checked, and `Tiles` are this thread's in shapes of sixteen rows of a cache line.
+        unsafe {
+            match (self.rows[1] > 0, self.blocks) {
+                (false, 1) => sum::<1, 1>(self, sums),
+                (false, _) => sum::<1, 2>(self, sums),
+                (true, 1) => sum::<2, 1>(self, sums),
+                (true, _) => sum::<2, 2>(self, sums),
+            }
+        }
+    }
+
     /// Writes the rows into `out`, each `out_row` elements after the one before, and the second sixteen from `out_next` on.
     ///
     /// # Panics
@@ -113,27 +158,10 @@ impl Product<'_> {
         out_row: usize,
         out_next: usize,
     ) {
-        self.check();
-        for (rows, next) in self.rows.into_iter().zip([0, out_next]).filter(|&(rows, _)| rows > 0) {
-            let last = (rows - 1).saturating_mul(out_row).saturating_add(next);
-            assert!(last.saturating_add(self.blocks * LANES) <= out.len(), "output out of bounds");
-        }
-        let second = self.rows[1] > 0;
-        let sums = &mut tiles.sums.0;
-        // SAFETY: just checked, and `Tiles` are this thread's in shapes of sixteen rows of a cache line.
-        unsafe {
-            match (second, self.blocks) {
-                (false, 1) => sum::<1, 1>(self, sums),
-                (false, _) => sum::<1, 2>(self, sums),
-                (true, 1) => sum::<2, 1>(self, sums),
-                (true, _) => sum::<2, 2>(self, sums),
-            }
-            for (tile, (rows, next)) in self.rows.into_iter().zip([0, out_next]).enumerate() {
-                for block in 0..self.blocks {
-                    let sums = sums[(2 * tile + block) * TILE..].as_ptr();
-                    let out = out.as_mut_ptr().wrapping_add(next + block * LANES);
-                    finish(sums, rows, block, end, out, out_row);
-                }
+        self.sum(tiles);
+        for (tile, (rows, next)) in self.rows.into_iter().zip([0, out_next]).enumerate() {
+            for block in (0..self.blocks).filter(|_| rows > 0) {
+                tiles.write([tile, block], rows, end, &mut out[next + block * LANES..], out_row);
             }
         }
     }

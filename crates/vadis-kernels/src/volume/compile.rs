@@ -4,6 +4,8 @@ use rayon::prelude::*;
 
 use super::direct::{Direct, Finish, MOMENTS};
 use super::few::Few;
+#[cfg(target_arch = "x86_64")]
+use super::halves::ByHalves;
 use super::layout::{Layout, is_few};
 use super::plan::{Conv, Node, Operation, Plan};
 use super::slices::Slices;
@@ -37,6 +39,15 @@ impl<'a> Machine<'a> {
     fn pass(self) -> Pass<'a> {
         Pass { isa: self.isa, scratch: self.winograd }
     }
+}
+
+/// What may be used beside plain sums of floats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fast {
+    /// Fast convolution, over such tiles.
+    pub(crate) tiles: Option<TileSize>,
+    /// Products of floats' halves.
+    pub(crate) halves: bool,
 }
 
 /// How a convolution is computed.
@@ -84,11 +95,19 @@ pub(crate) enum Way {
     Direct(Direct),
     Few(Few),
     Winograd(Winograd, Layout),
+    #[cfg(target_arch = "x86_64")]
+    Halves(ByHalves),
 }
 
 impl Way {
-    fn new(window: &Window, phased: bool, from: Layout, to: Layout, tiles: Option<TileSize>) -> Self {
-        if let Some(winograd) = winograd(window, phased, [&from, &to], tiles) {
+    fn new(window: &Window, phased: bool, from: Layout, to: Layout, fast: Fast) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if fast.halves
+            && let Some(way) = ByHalves::new(window, phased, from, to)
+        {
+            return Self::Halves(way);
+        }
+        if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles) {
             return Self::Winograd(winograd, to);
         }
         match to.is_blocked() {
@@ -102,6 +121,8 @@ impl Way {
             Self::Direct(direct) => direct.packed_len(),
             Self::Few(few) => few.packed_len(),
             Self::Winograd(winograd, _) => winograd.packed_len(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => way.packed_len(),
         }
     }
 
@@ -112,6 +133,8 @@ impl Way {
             Self::Direct(direct) => direct.pack_into(weight, packed),
             Self::Few(few) => few.pack_into(weight, packed),
             Self::Winograd(winograd, _) => winograd.pack(isa, weight, packed),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => way.pack_into(weight, packed),
         }
     }
 
@@ -126,6 +149,8 @@ impl Way {
         match self {
             Self::Direct(direct) => direct.run(machine.isa, input, packed, finish, output, &mut []),
             Self::Few(few) => few.run(machine.isa, input, packed, finish, output),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => way.run(machine, [input, packed], finish, output, &mut []),
             Self::Winograd(winograd, to) if finish.accumulate => {
                 let mut sums = Aligned::new(output.len());
                 winograd.forward(machine.pass(), input, packed, &Epilogue::default(), &mut sums, &mut []);
@@ -148,6 +173,8 @@ impl Way {
             Self::Winograd(winograd, to) => {
                 Self::Winograd(winograd.with_slots(slots), Layout { slots: slots[1], ..to })
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => Self::Halves(way.with_slots(slots)),
         }
     }
 
@@ -165,6 +192,8 @@ impl Way {
                 way.run_slices(machine.isa, input, packed, finish, output, &mut [], slices);
             }
             Self::Few(way) => way.run_slices(machine.isa, input, packed, finish, output, slices),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => way.run_slices(machine, [input, packed], finish, output, &mut [], slices),
             Self::Winograd(way, _) => {
                 let epilogue = epilogue(finish);
                 way.forward_slices(machine.pass(), input, packed, &epilogue, output, &mut [], slices);
@@ -187,6 +216,12 @@ impl Way {
                 let mut moments = vec![0.0; direct.task_count(batch) * MOMENTS];
                 direct.run(machine.isa, input, packed, finish, output, &mut moments);
                 direct.reduce(&moments)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(way) => {
+                let mut moments = vec![0.0; way.task_count(batch) * MOMENTS];
+                way.run(machine, [input, packed], finish, output, &mut moments);
+                way.reduce(&moments)
             }
             Self::Few(_) => unreachable!("a node with a norm has sixteen lanes"),
             Self::Winograd(winograd, to) => {
@@ -218,7 +253,7 @@ fn winograd(
 }
 
 /// Compiles all nodes.
-pub(crate) fn compile(plan: &Plan, tiles: Option<TileSize>) -> Vec<Compiled> {
+pub(crate) fn compile(plan: &Plan, fast: Fast) -> Vec<Compiled> {
     let packed = packed(plan);
     let layout = |index: usize| Layout::new(plan.nodes()[index].shape, packed[index]);
     let mut values: Vec<Layout> = (0..plan.nodes().len()).map(layout).collect();
@@ -230,7 +265,7 @@ pub(crate) fn compile(plan: &Plan, tiles: Option<TileSize>) -> Vec<Compiled> {
     }
     let compiled = |(index, node): (usize, &Node)| {
         let ways = match &node.operation {
-            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, [&values, &deltas], tiles)),
+            Operation::Conv(conv) => Some(ways(conv, node.inputs[0], index, [&values, &deltas], fast)),
             _ => None,
         };
         let raw = Layout::new(node.shape, false);
@@ -304,20 +339,14 @@ fn widen(conv: &Conv, input: usize, output: usize, values: &mut [Layout], deltas
     }
 }
 
-fn ways(
-    conv: &Conv,
-    input: usize,
-    output: usize,
-    [values, deltas]: [&[Layout]; 2],
-    tiles: Option<TileSize>,
-) -> Ways {
+fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 2], fast: Fast) -> Ways {
     let (window, phased) = (window(conv), conv.transposed.is_some());
     let (x, dy) = (values[input], deltas[output]);
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
     let sides = if phased { [&dy, &x] } else { [&x, &dy] };
-    let fast = winograd(&window, false, sides, tiles).filter(Winograd::has_weight_gradient);
-    let weights = if let Some(winograd) = fast {
+    let winograd = winograd(&window, false, sides, fast.tiles).filter(Winograd::has_weight_gradient);
+    let weights = if let Some(winograd) = winograd {
         WeightWay::Winograd { winograd, transposed: phased }
     } else {
         let scalar_delta = scalar_delta(conv, &x, &dy);
@@ -326,21 +355,16 @@ fn ways(
         WeightWay::Direct { gradient, scalar_delta }
     };
     Ways {
-        forward: Way::new(&window, phased, x, written, tiles),
-        backward: Way::new(&window, !phased, dy, deltas[input], tiles),
+        forward: Way::new(&window, phased, x, written, fast),
+        backward: Way::new(&window, !phased, dy, deltas[input], fast),
         weights,
     }
 }
 
 /// A node's convolution in inference writes its values directly.
-pub(crate) fn inference_way(
-    plan: &Plan,
-    compiled: &[Compiled],
-    index: usize,
-    tiles: Option<TileSize>,
-) -> Option<Way> {
+pub(crate) fn inference_way(plan: &Plan, compiled: &[Compiled], index: usize, fast: Fast) -> Option<Way> {
     let node = &plan.nodes()[index];
     let Operation::Conv(conv) = &node.operation else { return None };
     let from = compiled[node.inputs[0]].value;
-    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value, tiles))
+    Some(Way::new(&window(conv), conv.transposed.is_some(), from, compiled[index].value, fast))
 }

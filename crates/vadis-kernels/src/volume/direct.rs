@@ -29,7 +29,7 @@ pub(crate) const MOMENTS: usize = 2 * PANEL;
 /// phased one `[from][to][taps]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Direct {
-    phased: bool,
+    pub(crate) phased: bool,
     pub(crate) from: Layout,
     pub(crate) to: Layout,
     pub(crate) kernel: [usize; 3],
@@ -56,8 +56,8 @@ impl Finish<'_> {
 /// A task's place: outputs `(t, first row + i · step)` of a clip, for a panel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Task<'a> {
-    slices: &'a Slices<'a>,
-    clip: usize,
+    pub(crate) slices: &'a Slices<'a>,
+    pub(crate) clip: usize,
     pub(crate) panel: usize,
     pub(crate) t: usize,
     pub(crate) phase: usize,
@@ -180,6 +180,18 @@ impl Direct {
         batch * self.to.shape[0] * self.tasks_of_slice()
     }
 
+    /// How many tasks some slices of a batch have.
+    pub(crate) fn tasks(&self, batch: usize, slices: &Slices<'_>) -> usize {
+        batch * slices.times.len() * self.tasks_of_slice()
+    }
+
+    /// The slots of the input that an output slice reads.
+    pub(crate) fn reads(&self, t: usize, slices: &Slices<'_>) -> impl Iterator<Item = usize> {
+        let time = &self.axes[0];
+        let (phase, index) = (t % time.phases.len(), t / time.phases.len());
+        time.phases[phase].iter().filter_map(move |&tap| Some(slices.from[time.reads(index, tap)?]))
+    }
+
     fn tasks_of_slice(&self) -> usize {
         self.row_groups() * self.panels()
     }
@@ -236,8 +248,7 @@ impl Direct {
         assert_eq!(input.len(), batch * self.from.len(), "input of a convolution");
         let (output, wanted) = (Shared::new(output), !moments.is_empty());
         let moments = Shared::new(moments);
-        let tasks = batch * slices.times.len() * self.tasks_of_slice();
-        (0..tasks).into_par_iter().with_max_len(1).for_each(|index| {
+        (0..self.tasks(batch, slices)).into_par_iter().with_max_len(1).for_each(|index| {
             let task = self.task(index, slices);
             let input = &input[task.clip * self.from.len()..][..self.from.len()];
             let packed =
@@ -266,6 +277,18 @@ impl Direct {
         for px in 0..self.axes[2].phases.len() {
             self.run_phase(isa, task, px, [input, packed], start, output);
         }
+        self.finish_task(isa, task, finish, output, moments);
+    }
+
+    /// What becomes of a task's sums: moments, activation, margins.
+    pub(crate) fn finish_task(
+        &self,
+        isa: Isa,
+        task: &Task<'_>,
+        finish: &Finish<'_>,
+        output: &Shared<'_>,
+        moments: Option<&mut [f64]>,
+    ) {
         let mut rows = self.output_rows(task, output);
         if let Some(moments) = moments {
             moments.fill(0.0);
@@ -282,7 +305,7 @@ impl Direct {
     }
 
     /// The rows that the task writes, with their margins: a slice for each block of the panel.
-    fn output_rows<'a>(&self, task: &Task<'_>, output: &Shared<'a>) -> Vec<[&'a mut [f32]; 2]> {
+    pub(crate) fn output_rows<'a>(&self, task: &Task<'_>, output: &Shared<'a>) -> Vec<[&'a mut [f32]; 2]> {
         let step = self.axes[1].phases.len();
         let row = |index: usize, block: usize| {
             if block >= self.width(task.panel) {

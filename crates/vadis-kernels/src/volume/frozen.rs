@@ -95,7 +95,7 @@ impl Network {
 
     fn freeze_conv(&self, index: usize, parameter: &[f32], buffers: &[f32]) -> Option<Arc<FrozenConv>> {
         let node = &self.plan.nodes()[index];
-        let way = inference_way(&self.plan, &self.nodes, index, self.tiles)?;
+        let way = inference_way(&self.plan, &self.nodes, index, self.fast)?;
         let Operation::Conv(conv) = &node.operation else { return None };
         let [weight, bias] = folded(node, conv, parameter, buffers);
         let mut packed = Aligned::new(way.packed_len());

@@ -10,6 +10,8 @@ mod compile;
 mod direct;
 mod few;
 mod frozen;
+#[cfg(target_arch = "x86_64")]
+mod halves;
 mod int8;
 mod kernel;
 mod layout;

@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::compile::{Compiled, Machine, compile};
+use super::compile::{Compiled, Fast, Machine, compile};
 use super::direct::Finish;
 use super::norm::{Norm, Sides, activation_backward, bias_gradient};
 use super::plan::{Conv, Operation, Plan};
@@ -27,12 +27,13 @@ pub struct Options {
 }
 
 impl Options {
-    fn tiles(self) -> Option<TileSize> {
-        match self {
+    fn fast(self, isa: Isa) -> Fast {
+        let tiles = match self {
             Self { exact: true, .. } => None,
             Self { small_tiles: true, .. } => Some(TileSize::Two),
             _ => Some(TileSize::Four),
-        }
+        };
+        Fast { tiles, halves: tiles == Some(TileSize::Four) && isa.vectors() != isa }
     }
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn check(what: &'static str, expected: usize, got: usize) -> Result<(
 pub struct Network {
     pub(super) plan: Plan,
     pub(super) isa: Isa,
-    pub(super) tiles: Option<TileSize>,
+    pub(super) fast: Fast,
     pub(super) nodes: Vec<Compiled>,
 }
 
@@ -103,7 +104,7 @@ pub struct Network {
 #[derive(Debug, Default)]
 pub struct Workspace {
     /// What the memory is laid out for.
-    plan: Option<(Plan, Option<TileSize>)>,
+    plan: Option<(Plan, Fast)>,
     /// The batch of the forward pass that it holds.
     batch: Option<usize>,
     slots: Vec<Slot>,
@@ -166,15 +167,15 @@ impl Workspace {
         std::mem::swap(&mut self.winograd, &mut other.winograd);
     }
 
-    fn is_of(&self, plan: &Plan, tiles: Option<TileSize>) -> bool {
-        self.plan.as_ref().is_some_and(|own| own.0 == *plan && own.1 == tiles)
+    fn is_of(&self, plan: &Plan, fast: Fast) -> bool {
+        self.plan.as_ref().is_some_and(|own| own.0 == *plan && own.1 == fast)
     }
 
     /// Packed weights keep zeros where there is no weight: another plan starts with new memory.
-    fn prepare(&mut self, plan: &Plan, tiles: Option<TileSize>) {
-        if !self.is_of(plan, tiles) {
+    fn prepare(&mut self, plan: &Plan, fast: Fast) {
+        if !self.is_of(plan, fast) {
             let (deltas, winograd) = (std::mem::take(&mut self.deltas), std::mem::take(&mut self.winograd));
-            *self = Self { plan: Some((plan.clone(), tiles)), deltas, winograd, ..Self::default() };
+            *self = Self { plan: Some((plan.clone(), fast)), deltas, winograd, ..Self::default() };
             self.slots.resize_with(plan.nodes().len(), Slot::default);
         }
         self.batch = None;
@@ -185,8 +186,8 @@ impl Network {
     /// Compiles `plan`.
     pub fn new(plan: &Plan, options: Options) -> Self {
         let isa = options.isa.filter(|isa| isa.is_available()).unwrap_or_else(Isa::detect);
-        let tiles = options.tiles();
-        Self { plan: plan.clone(), isa, tiles, nodes: compile(plan, tiles) }
+        let fast = options.fast(isa);
+        Self { plan: plan.clone(), isa, fast, nodes: compile(plan, fast) }
     }
 
     /// The plan.
@@ -212,7 +213,7 @@ impl Network {
     ) -> Result<Forward, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
         check("input", batch.saturating_mul(volume(self.plan.input())), x.len())?;
-        workspace.prepare(&self.plan, self.tiles);
+        workspace.prepare(&self.plan, self.fast);
         let Workspace { slots, winograd, .. } = &mut *workspace;
         let machine = Machine { isa: self.isa, winograd };
         let mut statistics = vec![0.0; self.plan.buffer_count()];
@@ -325,7 +326,7 @@ impl Network {
         want_input: bool,
     ) -> Result<Gradients, RunError> {
         check("parameter", self.plan.parameter_count(), parameter.len())?;
-        let batch = workspace.batch.filter(|_| workspace.is_of(&self.plan, self.tiles));
+        let batch = workspace.batch.filter(|_| workspace.is_of(&self.plan, self.fast));
         let batch = batch.ok_or(RunError::NoForward)?;
         check("output gradient", batch * volume(self.plan.output()), dy.len())?;
         workspace.batch = None;

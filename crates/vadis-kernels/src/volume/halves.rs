@@ -1,0 +1,379 @@
+//! Convolution by tiles of floats' halves (`crate::halves`): sums of products over all taps as [`Direct`]'s, thirty-two input
+//! channels of one tap at a time.
+//!
+//! The input is brought to halves first, two blocks of channels side by side: a position's are a cache line, and tiles read
+//! nothing but whole lines. Tasks are those of [`Direct`].
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use super::compile::Machine;
+use super::direct::{Direct, Finish, MOMENTS, Task};
+use super::kernel::PANEL;
+use super::layout::Layout;
+use super::slices::{InOrder, Slices};
+use super::taps::{Tap, Window};
+use crate::amx::ROWS;
+use crate::halves::{self, Chunk, End, LINE, Product, TERMS, Terms, Tiles};
+use crate::shared::Shared;
+use crate::tile::LANES;
+
+/// Positions of a phase below which tiles take longer than vectors.
+const LEAST: usize = 8;
+/// Chunks that are summed at a time: their weights, 32 KiB, stay in the first-level cache for all rows of a task.
+const CHUNKS: usize = 8;
+
+/// A convolution of volumes in sixteen lanes, by halves.
+#[derive(Clone, Debug)]
+pub(crate) struct ByHalves {
+    direct: Direct,
+}
+
+/// A stretch of a sum: where it reads in row 0, its tap in height, and its tile of weights.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    a: usize,
+    y: Tap,
+    tile: usize,
+}
+
+impl ByHalves {
+    /// If both sides have sixteen lanes and rows of some length.
+    pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Option<Self> {
+        if !(from.is_blocked() && to.is_blocked()) {
+            return None;
+        }
+        let direct = Direct::new(window, phased, from, to);
+        (direct.axes[2].count(0) >= LEAST).then_some(Self { direct })
+    }
+
+    /// The same over buffers of other numbers of slots.
+    pub(crate) fn with_slots(self, slots: [usize; 2]) -> Self {
+        Self { direct: self.direct.with_slots(slots) }
+    }
+
+    /// Pairs of blocks of input channels.
+    fn pairs(&self) -> usize {
+        self.direct.from.blocks().div_ceil(2)
+    }
+
+    fn taps(&self) -> usize {
+        self.direct.kernel.iter().product()
+    }
+
+    /// Floats whose memory a panel's weights take.
+    fn panel_len(&self, panel: usize) -> usize {
+        self.taps() * self.pairs() * tile_len(self.direct.width(panel)) / 2
+    }
+
+    /// Floats whose memory the packed weight takes.
+    pub(crate) fn packed_len(&self) -> usize {
+        (0..self.direct.panels()).map(|panel| self.panel_len(panel)).sum()
+    }
+
+    /// For each tap of the kernel: its first tile in a panel, and tiles from one pair of blocks to the next.
+    fn places(&self) -> Vec<[usize; 2]> {
+        let [kt, kh, kw] = self.direct.kernel;
+        let mut places = vec![[0; 2]; kt * kh * kw];
+        let mut first = 0;
+        for [ts, ys, xs] in self.phases() {
+            for (t, y) in ts.iter().flat_map(|t| ys.iter().map(move |y| (t, y))) {
+                for (k, x) in xs.iter().enumerate() {
+                    places[(t.k * kh + y.k) * kw + x.k] = [first + k, xs.len()];
+                }
+                first += self.pairs() * xs.len();
+            }
+        }
+        places
+    }
+
+    /// The taps of all phases, as their weights lie.
+    fn phases(&self) -> impl Iterator<Item = [&Vec<Tap>; 3]> {
+        let [t, y, x] = [0, 1, 2].map(|axis| &self.direct.axes[axis].phases);
+        t.iter().flat_map(move |t| y.iter().flat_map(move |y| x.iter().map(move |x| [t, y, x])))
+    }
+
+    /// Brings the weight into the order in which it is read: `[panel][phase][t tap][y tap][pair of blocks][x tap]`, for each a
+    /// tile of pairs of channels.
+    pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+        let (places, taps) = (self.places(), self.taps());
+        let Direct { from, to, phased, .. } = &self.direct;
+        let pitch = if *phased { taps } else { from.channels * taps };
+        packed.par_chunks_mut(self.panel_len(0)).enumerate().for_each(|(panel, packed)| {
+            let packed = as_halves_mut(packed);
+            let (first, blocks) = (panel * PANEL, self.direct.width(panel));
+            let outputs = (to.channels - first).min(PANEL);
+            let mut terms = [0.0; TERMS * PANEL];
+            for pair in 0..self.pairs() {
+                let inputs = (from.channels - pair * TERMS).min(TERMS);
+                for (k, [place, step]) in places.iter().enumerate() {
+                    for (input, lanes) in terms.chunks_exact_mut(blocks * LANES).take(inputs).enumerate() {
+                        let start = self.direct.weight_index(first, pair * TERMS + input) + k;
+                        let values = weight[start..].iter().step_by(pitch).take(outputs);
+                        lanes.iter_mut().zip(values).for_each(|(lane, value)| *lane = *value);
+                    }
+                    let tile = tile_len(blocks);
+                    let to = &mut packed[(place + pair * step) * tile..][..tile];
+                    let terms = Terms { values: &terms, step: blocks * LANES, count: inputs };
+                    halves::pairs(terms, blocks, to);
+                }
+            }
+        });
+    }
+
+    /// Convolves a batch, as [`Direct::run`].
+    pub(crate) fn run(
+        &self,
+        machine: Machine<'_>,
+        [input, packed]: [&[f32]; 2],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+        moments: &mut [f64],
+    ) {
+        let all = InOrder::new(self.direct.from.shape[0], self.direct.to.shape[0]);
+        self.run_slices(machine, [input, packed], finish, output, moments, &all.slices());
+    }
+
+    /// As [`ByHalves::run`], of some slices of the output; `moments` must be empty unless of all.
+    pub(crate) fn run_slices(
+        &self,
+        machine: Machine<'_>,
+        [input, packed]: [&[f32]; 2],
+        finish: &Finish<'_>,
+        output: &mut [f32],
+        moments: &mut [f64],
+        slices: &Slices<'_>,
+    ) {
+        let batch = output.len() / self.direct.to.len();
+        assert_eq!(input.len(), batch * self.direct.from.len(), "input of a convolution");
+        let mut buffer = machine.winograd.lend(self.halves_len(batch) / 2);
+        let buffer = as_halves_mut(&mut buffer);
+        self.split(input, slices, buffer);
+        let (output, wanted) = (Shared::new(output), !moments.is_empty());
+        let moments = Shared::new(moments);
+        let packed = as_halves(packed);
+        (0..self.direct.tasks(batch, slices)).into_par_iter().with_max_len(1).for_each(|index| {
+            let task = self.direct.task(index, slices);
+            let weights = &packed[2 * task.panel * self.panel_len(0)..][..2 * self.panel_len(task.panel)];
+            Tiles::with(|tiles| {
+                for px in 0..self.direct.axes[2].phases.len() {
+                    self.run_phase(tiles, &task, px, [buffer, weights], finish, &output);
+                }
+            });
+            // SAFETY: each task has moments of its own.
+            let moments = wanted.then(|| unsafe { moments.part(index * MOMENTS..(index + 1) * MOMENTS) });
+            self.direct.finish_task(machine.isa, &task, finish, &output, moments);
+        });
+    }
+
+    pub(crate) fn task_count(&self, batch: usize) -> usize {
+        self.direct.task_count(batch)
+    }
+
+    pub(crate) fn reduce(&self, moments: &[f64]) -> Vec<[f64; 2]> {
+        self.direct.reduce(moments)
+    }
+
+    /// Halves of a row with its margins, of one pair of blocks.
+    fn row_len(&self) -> usize {
+        self.direct.from.row_pitch() / LANES * LINE
+    }
+
+    /// Upper or lower halves of a clip: `[pair of blocks][slot][y][x][32]`.
+    fn clip_len(&self) -> usize {
+        let from = &self.direct.from;
+        self.pairs() * from.slots * from.shape[1] * self.row_len()
+    }
+
+    /// Halves of a batch, upper and lower ones of each clip; and what tiles read beyond the last row.
+    fn halves_len(&self, batch: usize) -> usize {
+        2 * batch * self.clip_len() + self.slack()
+    }
+
+    fn slack(&self) -> usize {
+        let advance = self.direct.axes[2].advance * LINE;
+        2 * ROWS * advance + self.direct.axes[1].advance * self.row_len()
+    }
+
+    /// The halves of the slices that are read.
+    fn split(&self, input: &[f32], slices: &Slices<'_>, buffer: &mut [u16]) {
+        let from = &self.direct.from;
+        let [_, height, _] = from.shape;
+        let mut slots: Vec<usize> = slices.times.iter().flat_map(|&t| self.direct.reads(t, slices)).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let (clips, row) = (input.len() / from.len(), self.row_len());
+        let shared = Shared::new(buffer);
+        let rows = clips * self.pairs() * slots.len() * height;
+        (0..rows).into_par_iter().with_min_len(16).for_each(|index| {
+            let (y, index) = (index % height, index / height);
+            let (slot, index) = (slots[index % slots.len()], index / slots.len());
+            let (pair, clip) = (index % self.pairs(), index / self.pairs());
+            let block = |block: usize| {
+                let row = from.whole_row(block, slot, y);
+                &input[clip * from.len() + row.start..clip * from.len() + row.end]
+            };
+            let second = (2 * pair + 1 < from.blocks()).then(|| block(2 * pair + 1));
+            let place = 2 * clip * self.clip_len() + ((pair * from.slots + slot) * height + y) * row;
+            let part = |start: usize| {
+                // SAFETY: each row of each pair is written by one task.
+                unsafe { shared.part(start..start + row) }
+            };
+            halves::join(block(2 * pair), second, part(place), part(place + self.clip_len()));
+        });
+    }
+
+    /// One phase in width of the task's rows.
+    fn run_phase(
+        &self,
+        tiles: &mut Tiles,
+        task: &Task<'_>,
+        px: usize,
+        [halves, weights]: [&[u16]; 2],
+        finish: &Finish<'_>,
+        output: &Shared<'_>,
+    ) {
+        let count = self.direct.axes[2].count(px);
+        if count == 0 {
+            return;
+        }
+        let mut start = [0.0; PANEL];
+        let bias = finish.bias.get(task.panel * PANEL..).unwrap_or_default();
+        start.iter_mut().zip(bias).for_each(|(start, bias)| *start = *bias);
+        let entries = self.entries(task, px);
+        let mut rows = self.direct.output_rows(task, output);
+        let mut started = vec![finish.accumulate; task.rows];
+        let mut chunks = Vec::new();
+        for group in entries.chunks(CHUNKS).chain(std::iter::once(&[][..]).filter(|_| entries.is_empty())) {
+            let mut index = 0;
+            while index < task.rows {
+                self.chunks(group, task, index, &mut chunks);
+                let alike = count <= ROWS && self.are_alike(group, task, index);
+                let rows_of_tile = if alike { 2 } else { 1 };
+                if !(started[index] && chunks.is_empty()) {
+                    let end = match started[index] {
+                        true => End::Add,
+                        false => End::Bias { lanes: &start, relu: false },
+                    };
+                    let rows = &mut rows[index..index + rows_of_tile];
+                    self.run_rows(tiles, task, px, [halves, weights], &chunks, end, rows);
+                    started[index..index + rows_of_tile].fill(true);
+                }
+                index += rows_of_tile;
+            }
+        }
+    }
+
+    /// The tiles of some entries for the `index`-th row of a task.
+    fn chunks(&self, entries: &[Entry], task: &Task<'_>, index: usize, chunks: &mut Vec<Chunk>) {
+        let tile = tile_len(self.direct.width(task.panel));
+        chunks.clear();
+        chunks.extend(entries.iter().filter_map(|entry| {
+            let y = self.direct.axes[1].reads(task.first + index, entry.y)?;
+            Some(Chunk { a: entry.a + y * self.row_len(), b: entry.tile * tile })
+        }));
+    }
+
+    /// Whether the row after the `index`-th has the same taps as that.
+    fn are_alike(&self, entries: &[Entry], task: &Task<'_>, index: usize) -> bool {
+        let reads =
+            |index: usize, entry: &Entry| self.direct.axes[1].reads(task.first + index, entry.y).is_some();
+        index + 1 < task.rows && entries.iter().all(|entry| reads(index, entry) == reads(index + 1, entry))
+    }
+
+    /// One row, or two of at most sixteen positions.
+    #[expect(clippy::too_many_arguments, reason = "private, one row's state")]
+    fn run_rows(
+        &self,
+        tiles: &mut Tiles,
+        task: &Task<'_>,
+        px: usize,
+        [halves, weights]: [&[u16]; 2],
+        chunks: &[Chunk],
+        end: End<'_>,
+        rows: &mut [[&mut [f32]; 2]],
+    ) {
+        let [_, y, x] = &self.direct.axes;
+        let (count, phases) = (x.count(px), x.phases.len());
+        let (to, a_row) = (&self.direct.to, x.advance * LINE);
+        let (skip, step) = (to.inside().start + px * LANES, phases * LANES);
+        let product = |first: usize, a_next: usize, rows: [usize; 2]| Product {
+            a: halves,
+            first: 2 * task.clip * self.clip_len() + first * a_row,
+            lower: self.clip_len(),
+            a_row,
+            a_next,
+            b: weights,
+            chunks,
+            rows,
+            blocks: self.direct.width(task.panel),
+        };
+        let second = if rows.len() > 1 { count } else { 0 };
+        let mut write = |tiles: &Tiles, tile: usize, row: usize, first: usize, count: usize| {
+            for (block, out) in rows[row].iter_mut().enumerate().filter(|(_, out)| !out.is_empty()) {
+                tiles.write([tile, block], count, end, &mut out[skip + first * step..], step);
+            }
+        };
+        if count <= ROWS {
+            product(0, y.advance * self.row_len(), [count, second]).sum(tiles);
+            write(tiles, 0, 0, 0, count);
+            if second > 0 {
+                write(tiles, 1, 1, 0, count);
+            }
+            return;
+        }
+        for first in (0..count).step_by(2 * ROWS) {
+            let left = count - first;
+            let of = [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)];
+            product(first, ROWS * a_row, of).sum(tiles);
+            write(tiles, 0, 0, first, of[0]);
+            if of[1] > 0 {
+                write(tiles, 1, 0, first + ROWS, of[1]);
+            }
+        }
+    }
+
+    /// The stretches of the sums in a phase, in the order of the packed weight; taps in time that leave the volume are left
+    /// out.
+    fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {
+        let [time, height, width] = &self.direct.axes;
+        let steps = time.phases.len();
+        let (pt, index) = (task.t % steps, task.t / steps);
+        let [ts, ys, xs] = [&time.phases[pt], &height.phases[task.phase], &width.phases[px]];
+        let places = self.places();
+        let [_, kh, kw] = self.direct.kernel;
+        let from = &self.direct.from;
+        let mut entries = Vec::new();
+        for &tap in ts {
+            let Some(t) = time.reads(index, tap) else { continue };
+            let slot = task.slices.from[t];
+            for &y in ys {
+                for pair in 0..self.pairs() {
+                    for x in xs {
+                        let [first, step] = places[(tap.k * kh + y.k) * kw + x.k];
+                        let column = (x.d + from.margin[0] as isize) as usize * LINE;
+                        let a = (pair * from.slots + slot) * from.shape[1] * self.row_len() + column;
+                        entries.push(Entry { a, y, tile: first + pair * step });
+                    }
+                }
+            }
+        }
+        entries
+    }
+}
+
+/// Halves of a tile of weights.
+fn tile_len(blocks: usize) -> usize {
+    TERMS / 2 * halves::pair_len(blocks)
+}
+
+/// The memory of floats as that of halves.
+fn as_halves(values: &[f32]) -> &[u16] {
+    // SAFETY: all bits are numbers of either kind, whose alignment is the lesser.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), 2 * values.len()) }
+}
+
+fn as_halves_mut(values: &mut [f32]) -> &mut [u16] {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), 2 * values.len()) }
+}
