@@ -1,12 +1,13 @@
 //! Times a network over clips: inference, training step, and each convolution by itself.
 //!
-//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae|coupling|small-coupling [runs] [layers] [exact] [cpu]
+//!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae|coupling|small-coupling [runs] [layers] [exact|vectors] [cpu]
 //!
-//! `cpu` counts the threads' time on a processor (Linux) instead of the clock's: on a machine with
+//! `exact`: plain sums of floats; `vectors`: no tiles of halves, where the processor has them. `cpu` counts the threads' time on a processor (Linux) instead of the clock's: on a machine with
 //! other work, with `RAYON_NUM_THREADS=1`.
 #![allow(clippy::print_stdout, reason = "its output")]
 
 use clock::{median, now};
+use vadis_kernels::Isa;
 use vadis_kernels::volume::{Network, Operation, Options, Plan, Scratch, Workspace};
 
 mod clock;
@@ -96,8 +97,9 @@ fn main() -> Result<()> {
         "small-coupling" => (plans::coupling(8, 64, [15, 22])?, 8, 8),
         _ => (plans::ae3d(256)?, 1, 2),
     };
-    let options =
-        Options { exact: arguments.iter().any(|argument| argument == "exact"), ..Options::default() };
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    let isa = has("vectors").then(|| Isa::detect().vectors());
+    let options = Options { exact: has("exact"), isa, ..Options::default() };
     if arguments.iter().any(|argument| argument == "layers") {
         println!(
             "{:18} {:>9} {:>9} {:>9} {:>9}  GFLOP/s",

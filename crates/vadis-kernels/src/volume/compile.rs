@@ -16,6 +16,10 @@ use crate::Isa;
 use crate::aligned::Aligned;
 use crate::elementwise::add;
 
+/// Time of a product by tiles of halves, relative to one of floats.
+#[cfg(target_arch = "x86_64")]
+const HALVES: f64 = 0.33;
+
 /// A node ready to run.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
@@ -107,12 +111,12 @@ impl Way {
         {
             return Self::Halves(way);
         }
-        if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles) {
+        if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles, 1.0) {
             return Self::Winograd(winograd, to);
         }
         match to.is_blocked() {
             true => Self::Direct(Direct::new(window, phased, from, to)),
-            false => Self::Few(Few::new(window, phased, from, to)),
+            false => Self::Few(Few::new(window, phased, from, to, fast.halves)),
         }
     }
 
@@ -150,7 +154,7 @@ impl Way {
             Self::Direct(direct) => direct.run(machine.isa, input, packed, finish, output, &mut []),
             Self::Few(few) => few.run(machine.isa, input, packed, finish, output),
             #[cfg(target_arch = "x86_64")]
-            Self::Halves(way) => way.run(machine, [input, packed], finish, output, &mut []),
+            Self::Halves(way) => way.run(machine.isa, [input, packed], finish, output, &mut []),
             Self::Winograd(winograd, to) if finish.accumulate => {
                 let mut sums = Aligned::new(output.len());
                 winograd.forward(machine.pass(), input, packed, &Epilogue::default(), &mut sums, &mut []);
@@ -193,7 +197,9 @@ impl Way {
             }
             Self::Few(way) => way.run_slices(machine.isa, input, packed, finish, output, slices),
             #[cfg(target_arch = "x86_64")]
-            Self::Halves(way) => way.run_slices(machine, [input, packed], finish, output, &mut [], slices),
+            Self::Halves(way) => {
+                way.run_slices(machine.isa, [input, packed], finish, output, &mut [], slices)
+            }
             Self::Winograd(way, _) => {
                 let epilogue = epilogue(finish);
                 way.forward_slices(machine.pass(), input, packed, &epilogue, output, &mut [], slices);
@@ -220,7 +226,7 @@ impl Way {
             #[cfg(target_arch = "x86_64")]
             Self::Halves(way) => {
                 let mut moments = vec![0.0; way.task_count(batch) * MOMENTS];
-                way.run(machine, [input, packed], finish, output, &mut moments);
+                way.run(machine.isa, [input, packed], finish, output, &mut moments);
                 way.reduce(&moments)
             }
             Self::Few(_) => unreachable!("a node with a norm has sixteen lanes"),
@@ -238,18 +244,20 @@ fn epilogue<'a>(finish: &Finish<'a>) -> Epilogue<'a> {
     Epilogue { scale: &[], shift: finish.bias, activation: finish.activation }
 }
 
-/// Fast convolution, where the shape suits it and it is worth it.
+/// Fast convolution, where the shape suits it and it is worth it beside a direct one whose products take so long, relative to
+/// those of floats.
 fn winograd(
     window: &Window,
     phased: bool,
     [from, to]: [&Layout; 2],
     tiles: Option<TileSize>,
+    direct: f64,
 ) -> Option<Winograd> {
     if !(from.is_blocked() && to.is_blocked()) {
         return None;
     }
     let winograd = Winograd::new(window, phased, [from.blocked(), to.blocked()], tiles?)?;
-    winograd.is_worth_it().then_some(winograd)
+    winograd.is_worth_it(direct).then_some(winograd)
 }
 
 /// Compiles all nodes.
@@ -345,7 +353,7 @@ fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
     let sides = if phased { [&dy, &x] } else { [&x, &dy] };
-    let winograd = winograd(&window, false, sides, fast.tiles).filter(Winograd::has_weight_gradient);
+    let winograd = winograd(&window, false, sides, fast.tiles, 1.0).filter(Winograd::has_weight_gradient);
     let weights = if let Some(winograd) = winograd {
         WeightWay::Winograd { winograd, transposed: phased }
     } else {

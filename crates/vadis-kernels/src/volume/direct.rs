@@ -71,8 +71,14 @@ impl Direct {
     pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
         assert!(to.is_blocked(), "outputs are vectors");
         let axes = axes(window, phased, &from, &to);
-        let rows = rows_of_task(&axes, &from);
+        let rows = rows_of_task(&axes, &from, INPUTS);
         Self { phased, from, to, kernel: window.kernel, axes, rows }
+    }
+
+    /// With tasks that read at most so many values, if they can.
+    pub(crate) fn with_inputs(mut self, most: usize) -> Self {
+        self.rows = rows_of_task(&self.axes, &self.from, most);
+        self
     }
 
     /// Margins that its input needs.
@@ -183,13 +189,6 @@ impl Direct {
     /// How many tasks some slices of a batch have.
     pub(crate) fn tasks(&self, batch: usize, slices: &Slices<'_>) -> usize {
         batch * slices.times.len() * self.tasks_of_slice()
-    }
-
-    /// The slots of the input that an output slice reads.
-    pub(crate) fn reads(&self, t: usize, slices: &Slices<'_>) -> impl Iterator<Item = usize> {
-        let time = &self.axes[0];
-        let (phase, index) = (t % time.phases.len(), t / time.phases.len());
-        time.phases[phase].iter().filter_map(move |&tap| Some(slices.from[time.reads(index, tap)?]))
     }
 
     fn tasks_of_slice(&self) -> usize {
@@ -429,14 +428,14 @@ pub(crate) struct Entry {
 }
 
 /// As many rows as share the weights well, and whose inputs fit the cache.
-fn rows_of_task(axes: &[Axis; 3], from: &Layout) -> usize {
+fn rows_of_task(axes: &[Axis; 3], from: &Layout, most_inputs: usize) -> usize {
     let most = (POSITIONS / axes[2].count(0).max(1)).clamp(1, 8);
     let taps = |axis: usize| axes[axis].phases.iter().map(Vec::len).max().unwrap_or(0);
     let inputs = |rows: usize| {
         let read = (rows - 1) * axes[1].advance + taps(1);
         read * taps(0) * from.blocks() * from.row_pitch()
     };
-    (2..=most).rev().find(|&rows| inputs(rows) <= INPUTS).unwrap_or(most.min(2))
+    (2..=most).rev().find(|&rows| inputs(rows) <= most_inputs).unwrap_or(most.min(2))
 }
 
 fn axes(window: &Window, phased: bool, from: &Layout, to: &Layout) -> [Axis; 3] {

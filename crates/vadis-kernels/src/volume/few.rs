@@ -14,6 +14,15 @@ use super::taps::{Axis, Window};
 use crate::Isa;
 use crate::shared::Shared;
 use crate::tile::LANES;
+#[cfg(target_arch = "x86_64")]
+use {
+    super::halves::{as_halves, as_halves_mut, tile_len},
+    crate::amx::ROWS,
+    crate::halves::{self, Chunk, End, LINE, Product, Terms, Tiles},
+};
+
+/// Positions of a row below which tiles take longer than vectors.
+const LEAST: usize = 8;
 
 /// A convolution at stride 1, or a phased one, to packed lanes.
 #[derive(Clone, Debug)]
@@ -25,16 +34,19 @@ pub(crate) struct Few {
     pub(crate) to: Layout,
     /// The axis of height.
     pub(crate) height: Axis,
+    /// Whether products are those of halves, by tiles.
+    halves: bool,
 }
 
 impl Few {
     /// # Panics
     /// If the input has not sixteen lanes, or a convolution has a stride.
-    pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout) -> Self {
+    pub(crate) fn new(window: &Window, phased: bool, from: Layout, to: Layout, halves: bool) -> Self {
         assert!(from.is_blocked() && (phased || window.stride == [1; 3]), "a convolution to few channels");
         let window = if phased { *window } else { window.turned() };
         let height = Axis::new(&window, 1, true, from.shape[1], to.shape[1]);
-        Self { window, phased, from, to, height }
+        let halves = halves && from.shape[2] >= LEAST;
+        Self { window, phased, from, to, height, halves }
     }
 
     /// The same over buffers of other numbers of slots.
@@ -58,7 +70,16 @@ impl Few {
         self.window.kernel[1] * self.from.blocks() * LANES
     }
 
+    /// Floats whose memory the packed weight takes.
     pub(crate) fn packed_len(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if self.halves {
+            return self.window.kernel[1] * self.pairs() * tile_len(self.blocks()) / 2;
+        }
+        self.floats_len()
+    }
+
+    fn floats_len(&self) -> usize {
         self.terms() * self.blocks() * LANES
     }
 
@@ -89,6 +110,16 @@ impl Few {
 
     /// The weight as `[panel][y tap][input channel][product of the panel]`.
     pub(crate) fn pack_into(&self, weight: &[f32], packed: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.halves {
+            let mut floats = vec![0.0; self.floats_len()];
+            self.pack_floats(weight, &mut floats);
+            return self.pack_halves(&floats, packed);
+        }
+        self.pack_floats(weight, packed);
+    }
+
+    fn pack_floats(&self, weight: &[f32], packed: &mut [f32]) {
         self.each_weight(|index, [panel, term, lane]| {
             packed[panel * self.terms() * 2 * LANES + term * self.width(panel) + lane] = weight[index];
         });
@@ -158,6 +189,10 @@ impl Few {
 
     /// The products of the input slice in slot `t` that belong to output row `y`: `[block pair][x][products]`.
     fn multiply(&self, isa: Isa, input: &[f32], packed: &[f32], t: usize, y: usize, products: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.halves {
+            return self.multiply_halves(input, packed, t, y, products);
+        }
         let steps = self.height.phases.len();
         let (phase, index) = (y % steps, y / steps);
         let count = self.from.shape[2];
@@ -246,5 +281,88 @@ impl Few {
             }
             activate_row(isa, finish.activation, inside);
         }
+    }
+}
+
+/// By tiles of halves.
+#[cfg(target_arch = "x86_64")]
+impl Few {
+    /// Pairs of blocks of input channels.
+    fn pairs(&self) -> usize {
+        self.from.blocks().div_ceil(2)
+    }
+
+    /// The weight as `[panel][y tap][pair of blocks]`, for each a tile.
+    fn pack_halves(&self, floats: &[f32], packed: &mut [f32]) {
+        let terms = self.from.blocks() * LANES;
+        let mut packed = as_halves_mut(packed);
+        for (panel, floats) in floats.chunks(self.terms() * 2 * LANES).enumerate() {
+            let width = self.width(panel);
+            for floats in floats.chunks_exact(terms * width) {
+                let len = self.pairs() * tile_len(width / LANES);
+                let (to, rest) = std::mem::take(&mut packed).split_at_mut(len);
+                halves::pairs(Terms { values: floats, step: width, count: terms }, width / LANES, to);
+                packed = rest;
+            }
+        }
+    }
+
+    /// As [`Few::multiply`].
+    fn multiply_halves(&self, input: &[f32], packed: &[f32], t: usize, y: usize, products: &mut [f32]) {
+        let steps = self.height.phases.len();
+        let (phase, index) = (y % steps, y / steps);
+        let (count, pairs) = (self.from.shape[2], self.pairs());
+        let taps: Vec<(usize, usize)> = self.height.phases[phase]
+            .iter()
+            .filter_map(|&tap| Some((tap.k, self.height.reads(index, tap)?)))
+            .collect();
+        let row = count * LINE;
+        // Tiles read rows beyond the last.
+        let lower = taps.len() * pairs * row + 2 * ROWS * LINE;
+        halves::with_buffer(2 * lower, |buffer| {
+            let (above, below) = buffer.split_at_mut(lower);
+            let mut halves = above.chunks_exact_mut(row).zip(below.chunks_exact_mut(row));
+            for &(_, from) in &taps {
+                for (pair, (above, below)) in (0..pairs).zip(halves.by_ref()) {
+                    let block = |block: usize| &input[self.from.row(block, t, from)];
+                    let second = (2 * pair + 1 < self.from.blocks()).then(|| block(2 * pair + 1));
+                    halves::join(block(2 * pair), second, above, below);
+                }
+            }
+            let mut weights = as_halves(packed);
+            Tiles::with(|tiles| {
+                for (panel, products) in products.chunks_mut(count * 2 * LANES).enumerate() {
+                    let blocks = self.width(panel) / LANES;
+                    let tile = tile_len(blocks);
+                    let chunks: Vec<Chunk> = taps
+                        .iter()
+                        .enumerate()
+                        .flat_map(|(i, &(k, _))| {
+                            let chunk = move |pair| [i * pairs + pair, k * pairs + pair];
+                            (0..pairs).map(chunk)
+                        })
+                        .map(|[from, of]| Chunk { a: from * row, b: of * tile })
+                        .collect();
+                    for first in (0..count).step_by(2 * ROWS) {
+                        let left = count - first;
+                        let product = Product {
+                            a: buffer,
+                            first: first * LINE,
+                            lower,
+                            a_row: LINE,
+                            a_next: ROWS * LINE,
+                            b: weights,
+                            chunks: &chunks,
+                            rows: [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)],
+                            blocks,
+                        };
+                        let width = blocks * LANES;
+                        let end = End::Bias { lanes: &[0.0; 2 * LANES], relu: false };
+                        product.run(tiles, end, &mut products[first * width..], width, ROWS * width);
+                    }
+                    weights = &weights[self.window.kernel[1] * pairs * tile..];
+                }
+            });
+        });
     }
 }

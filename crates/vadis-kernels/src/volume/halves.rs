@@ -1,18 +1,20 @@
 //! Convolution by tiles of floats' halves (`crate::halves`): sums of products over all taps as [`Direct`]'s, thirty-two input
 //! channels of one tap at a time.
 //!
-//! The input is brought to halves first, two blocks of channels side by side: a position's are a cache line, and tiles read
-//! nothing but whole lines. Tasks are those of [`Direct`].
+//! Each task brings its input to halves first, two blocks of channels side by side: a position's are a cache line, and tiles
+//! read nothing but whole lines. Its rows are those of a task of [`Direct`], for all panels of output channels.
 #![allow(unsafe_code)]
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::compile::Machine;
 use super::direct::{Direct, Finish, MOMENTS, Task};
 use super::kernel::PANEL;
 use super::layout::Layout;
 use super::slices::{InOrder, Slices};
 use super::taps::{Tap, Window};
+use crate::Isa;
 use crate::amx::ROWS;
 use crate::halves::{self, Chunk, End, LINE, Product, TERMS, Terms, Tiles};
 use crate::shared::Shared;
@@ -21,7 +23,10 @@ use crate::tile::LANES;
 /// Positions of a phase below which tiles take longer than vectors.
 const LEAST: usize = 8;
 /// Chunks that are summed at a time: their weights, 32 KiB, stay in the first-level cache for all rows of a task.
-const CHUNKS: usize = 8;
+const CHUNKS: usize = 27;
+
+/// Input values of a task: in halves they stay in the second-level cache for all panels.
+const INPUTS: usize = 320 << 10;
 
 /// A convolution of volumes in sixteen lanes, by halves.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ impl ByHalves {
         if !(from.is_blocked() && to.is_blocked()) {
             return None;
         }
-        let direct = Direct::new(window, phased, from, to);
+        let direct = Direct::new(window, phased, from, to).with_inputs(INPUTS);
         (direct.axes[2].count(0) >= LEAST).then_some(Self { direct })
     }
 
@@ -124,45 +129,62 @@ impl ByHalves {
     /// Convolves a batch, as [`Direct::run`].
     pub(crate) fn run(
         &self,
-        machine: Machine<'_>,
+        isa: Isa,
         [input, packed]: [&[f32]; 2],
         finish: &Finish<'_>,
         output: &mut [f32],
         moments: &mut [f64],
     ) {
         let all = InOrder::new(self.direct.from.shape[0], self.direct.to.shape[0]);
-        self.run_slices(machine, [input, packed], finish, output, moments, &all.slices());
+        self.run_slices(isa, [input, packed], finish, output, moments, &all.slices());
     }
 
     /// As [`ByHalves::run`], of some slices of the output; `moments` must be empty unless of all.
     pub(crate) fn run_slices(
         &self,
-        machine: Machine<'_>,
+        isa: Isa,
         [input, packed]: [&[f32]; 2],
         finish: &Finish<'_>,
         output: &mut [f32],
         moments: &mut [f64],
         slices: &Slices<'_>,
     ) {
-        let batch = output.len() / self.direct.to.len();
+        let (batch, panels) = (output.len() / self.direct.to.len(), self.direct.panels());
         assert_eq!(input.len(), batch * self.direct.from.len(), "input of a convolution");
-        let mut buffer = machine.winograd.lend(self.halves_len(batch) / 2);
-        let buffer = as_halves_mut(&mut buffer);
-        self.split(input, slices, buffer);
         let (output, wanted) = (Shared::new(output), !moments.is_empty());
         let moments = Shared::new(moments);
         let packed = as_halves(packed);
-        (0..self.direct.tasks(batch, slices)).into_par_iter().with_max_len(1).for_each(|index| {
-            let task = self.direct.task(index, slices);
-            let weights = &packed[2 * task.panel * self.panel_len(0)..][..2 * self.panel_len(task.panel)];
-            Tiles::with(|tiles| {
-                for px in 0..self.direct.axes[2].phases.len() {
-                    self.run_phase(tiles, &task, px, [buffer, weights], finish, &output);
+        let places = self.places();
+        // All panels of the same rows are one thread's: they share the input's halves.
+        (0..self.direct.tasks(batch, slices) / panels).into_par_iter().with_max_len(1).for_each(|group| {
+            let part = Part::new(self, &self.direct.task(group * panels, slices));
+            halves::with_buffer(part.len(), |buffer| {
+                part.read(&input[part.clip * self.direct.from.len()..], buffer);
+                for panel in 0..panels {
+                    let index = group * panels + panel;
+                    let task = self.direct.task(index, slices);
+                    let weights = &packed[2 * panel * self.panel_len(0)..][..2 * self.panel_len(panel)];
+                    Tiles::with(|tiles| {
+                        for px in 0..self.direct.axes[2].phases.len() {
+                            let entries = part.entries(px, task.phase, &places);
+                            self.run_phase(
+                                tiles,
+                                &task,
+                                px,
+                                &part,
+                                &entries,
+                                [buffer, weights],
+                                finish,
+                                &output,
+                            );
+                        }
+                    });
+                    // SAFETY: each task has moments of its own.
+                    let moments =
+                        wanted.then(|| unsafe { moments.part(index * MOMENTS..(index + 1) * MOMENTS) });
+                    self.direct.finish_task(isa, &task, finish, &output, moments);
                 }
             });
-            // SAFETY: each task has moments of its own.
-            let moments = wanted.then(|| unsafe { moments.part(index * MOMENTS..(index + 1) * MOMENTS) });
-            self.direct.finish_task(machine.isa, &task, finish, &output, moments);
         });
     }
 
@@ -179,56 +201,14 @@ impl ByHalves {
         self.direct.from.row_pitch() / LANES * LINE
     }
 
-    /// Upper or lower halves of a clip: `[pair of blocks][slot][y][x][32]`.
-    fn clip_len(&self) -> usize {
-        let from = &self.direct.from;
-        self.pairs() * from.slots * from.shape[1] * self.row_len()
-    }
-
-    /// Halves of a batch, upper and lower ones of each clip; and what tiles read beyond the last row.
-    fn halves_len(&self, batch: usize) -> usize {
-        2 * batch * self.clip_len() + self.slack()
-    }
-
-    fn slack(&self) -> usize {
-        let advance = self.direct.axes[2].advance * LINE;
-        2 * ROWS * advance + self.direct.axes[1].advance * self.row_len()
-    }
-
-    /// The halves of the slices that are read.
-    fn split(&self, input: &[f32], slices: &Slices<'_>, buffer: &mut [u16]) {
-        let from = &self.direct.from;
-        let [_, height, _] = from.shape;
-        let mut slots: Vec<usize> = slices.times.iter().flat_map(|&t| self.direct.reads(t, slices)).collect();
-        slots.sort_unstable();
-        slots.dedup();
-        let (clips, row) = (input.len() / from.len(), self.row_len());
-        let shared = Shared::new(buffer);
-        let rows = clips * self.pairs() * slots.len() * height;
-        (0..rows).into_par_iter().with_min_len(16).for_each(|index| {
-            let (y, index) = (index % height, index / height);
-            let (slot, index) = (slots[index % slots.len()], index / slots.len());
-            let (pair, clip) = (index % self.pairs(), index / self.pairs());
-            let block = |block: usize| {
-                let row = from.whole_row(block, slot, y);
-                &input[clip * from.len() + row.start..clip * from.len() + row.end]
-            };
-            let second = (2 * pair + 1 < from.blocks()).then(|| block(2 * pair + 1));
-            let place = 2 * clip * self.clip_len() + ((pair * from.slots + slot) * height + y) * row;
-            let part = |start: usize| {
-                // SAFETY: each row of each pair is written by one task.
-                unsafe { shared.part(start..start + row) }
-            };
-            halves::join(block(2 * pair), second, part(place), part(place + self.clip_len()));
-        });
-    }
-
     /// One phase in width of the task's rows.
     fn run_phase(
         &self,
         tiles: &mut Tiles,
         task: &Task<'_>,
         px: usize,
+        part: &Part<'_>,
+        entries: &[Entry],
         [halves, weights]: [&[u16]; 2],
         finish: &Finish<'_>,
         output: &Shared<'_>,
@@ -240,14 +220,13 @@ impl ByHalves {
         let mut start = [0.0; PANEL];
         let bias = finish.bias.get(task.panel * PANEL..).unwrap_or_default();
         start.iter_mut().zip(bias).for_each(|(start, bias)| *start = *bias);
-        let entries = self.entries(task, px);
         let mut rows = self.direct.output_rows(task, output);
         let mut started = vec![finish.accumulate; task.rows];
         let mut chunks = Vec::new();
         for group in entries.chunks(CHUNKS).chain(std::iter::once(&[][..]).filter(|_| entries.is_empty())) {
             let mut index = 0;
             while index < task.rows {
-                self.chunks(group, task, index, &mut chunks);
+                part.chunks(group, task, index, &mut chunks);
                 let alike = count <= ROWS && self.are_alike(group, task, index);
                 let rows_of_tile = if alike { 2 } else { 1 };
                 if !(started[index] && chunks.is_empty()) {
@@ -256,22 +235,12 @@ impl ByHalves {
                         false => End::Bias { lanes: &start, relu: false },
                     };
                     let rows = &mut rows[index..index + rows_of_tile];
-                    self.run_rows(tiles, task, px, [halves, weights], &chunks, end, rows);
+                    self.run_rows(tiles, task, px, part, [halves, weights], &chunks, end, rows);
                     started[index..index + rows_of_tile].fill(true);
                 }
                 index += rows_of_tile;
             }
         }
-    }
-
-    /// The tiles of some entries for the `index`-th row of a task.
-    fn chunks(&self, entries: &[Entry], task: &Task<'_>, index: usize, chunks: &mut Vec<Chunk>) {
-        let tile = tile_len(self.direct.width(task.panel));
-        chunks.clear();
-        chunks.extend(entries.iter().filter_map(|entry| {
-            let y = self.direct.axes[1].reads(task.first + index, entry.y)?;
-            Some(Chunk { a: entry.a + y * self.row_len(), b: entry.tile * tile })
-        }));
     }
 
     /// Whether the row after the `index`-th has the same taps as that.
@@ -288,6 +257,7 @@ impl ByHalves {
         tiles: &mut Tiles,
         task: &Task<'_>,
         px: usize,
+        part: &Part<'_>,
         [halves, weights]: [&[u16]; 2],
         chunks: &[Chunk],
         end: End<'_>,
@@ -299,8 +269,8 @@ impl ByHalves {
         let (skip, step) = (to.inside().start + px * LANES, phases * LANES);
         let product = |first: usize, a_next: usize, rows: [usize; 2]| Product {
             a: halves,
-            first: 2 * task.clip * self.clip_len() + first * a_row,
-            lower: self.clip_len(),
+            first: first * a_row,
+            lower: part.lower(),
             a_row,
             a_next,
             b: weights,
@@ -332,27 +302,73 @@ impl ByHalves {
             }
         }
     }
+}
 
-    /// The stretches of the sums in a phase, in the order of the packed weight; taps in time that leave the volume are left
-    /// out.
-    fn entries(&self, task: &Task<'_>, px: usize) -> Vec<Entry> {
-        let [time, height, width] = &self.direct.axes;
-        let steps = time.phases.len();
-        let (pt, index) = (task.t % steps, task.t / steps);
-        let [ts, ys, xs] = [&time.phases[pt], &height.phases[task.phase], &width.phases[px]];
-        let places = self.places();
-        let [_, kh, kw] = self.direct.kernel;
-        let from = &self.direct.from;
+/// The input of a task in halves: `[half][pair of blocks][slice][row][position][32]`, of the slices and rows that it reads.
+struct Part<'a> {
+    conv: &'a ByHalves,
+    clip: usize,
+    /// Of each tap in time that reads a slice: the tap and the slice's slot.
+    slots: Vec<(Tap, usize)>,
+    /// Rows that are read.
+    rows: Range<usize>,
+}
+
+impl<'a> Part<'a> {
+    fn new(conv: &'a ByHalves, task: &Task<'_>) -> Self {
+        let [time, height, _] = &conv.direct.axes;
+        let (pt, index) = (task.t % time.phases.len(), task.t / time.phases.len());
+        let slot = |&tap: &Tap| Some((tap, task.slices.from[time.reads(index, tap)?]));
+        let slots = time.phases[pt].iter().filter_map(slot).collect();
+        let places = (task.first..task.first + task.rows).flat_map(|index| {
+            height.phases[task.phase].iter().filter_map(move |&tap| height.reads(index, tap))
+        });
+        let (first, end) = places.fold((usize::MAX, 0), |(first, end), y| (first.min(y), end.max(y + 1)));
+        Self { conv, clip: task.clip, slots, rows: first.min(end)..end }
+    }
+
+    /// Upper or lower halves, and what tiles read beyond the last row.
+    fn lower(&self) -> usize {
+        let [_, y, x] = &self.conv.direct.axes;
+        let row = self.conv.row_len();
+        let beyond = 2 * ROWS * x.advance * LINE + y.advance * row;
+        self.conv.pairs() * self.slots.len() * self.rows.len() * row + beyond
+    }
+
+    fn len(&self) -> usize {
+        2 * self.lower()
+    }
+
+    /// Splits the rows of a clip.
+    fn read(&self, clip: &[f32], buffer: &mut [u16]) {
+        let (from, row) = (&self.conv.direct.from, self.conv.row_len());
+        let (upper, lower) = buffer.split_at_mut(self.lower());
+        let mut halves = upper.chunks_exact_mut(row).zip(lower.chunks_exact_mut(row));
+        for pair in 0..self.conv.pairs() {
+            for &(_, slot) in &self.slots {
+                for (y, (upper, lower)) in self.rows.clone().zip(halves.by_ref()) {
+                    let block = |block: usize| &clip[from.whole_row(block, slot, y)];
+                    let second = (2 * pair + 1 < from.blocks()).then(|| block(2 * pair + 1));
+                    halves::join(block(2 * pair), second, upper, lower);
+                }
+            }
+        }
+    }
+
+    /// The stretches of the sums in a phase, in the order of the packed weight, of which the places tell; taps in time that
+    /// leave the volume are left out.
+    fn entries(&self, px: usize, phase: usize, places: &[[usize; 2]]) -> Vec<Entry> {
+        let [_, height, width] = &self.conv.direct.axes;
+        let [_, kh, kw] = self.conv.direct.kernel;
+        let margin = self.conv.direct.from.margin[0] as isize;
         let mut entries = Vec::new();
-        for &tap in ts {
-            let Some(t) = time.reads(index, tap) else { continue };
-            let slot = task.slices.from[t];
-            for &y in ys {
-                for pair in 0..self.pairs() {
-                    for x in xs {
+        for (slice, &(tap, _)) in self.slots.iter().enumerate() {
+            for &y in &height.phases[phase] {
+                for pair in 0..self.conv.pairs() {
+                    for x in &width.phases[px] {
                         let [first, step] = places[(tap.k * kh + y.k) * kw + x.k];
-                        let column = (x.d + from.margin[0] as isize) as usize * LINE;
-                        let a = (pair * from.slots + slot) * from.shape[1] * self.row_len() + column;
+                        let row = (pair * self.slots.len() + slice) * self.rows.len();
+                        let a = row * self.conv.row_len() + (x.d + margin) as usize * LINE;
                         entries.push(Entry { a, y, tile: first + pair * step });
                     }
                 }
@@ -360,20 +376,30 @@ impl ByHalves {
         }
         entries
     }
+
+    /// The tiles of some entries for the `index`-th row of a task.
+    fn chunks(&self, entries: &[Entry], task: &Task<'_>, index: usize, chunks: &mut Vec<Chunk>) {
+        let tile = tile_len(self.conv.direct.width(task.panel));
+        chunks.clear();
+        chunks.extend(entries.iter().filter_map(|entry| {
+            let y = self.conv.direct.axes[1].reads(task.first + index, entry.y)?;
+            Some(Chunk { a: entry.a + (y - self.rows.start) * self.conv.row_len(), b: entry.tile * tile })
+        }));
+    }
 }
 
 /// Halves of a tile of weights.
-fn tile_len(blocks: usize) -> usize {
+pub(super) fn tile_len(blocks: usize) -> usize {
     TERMS / 2 * halves::pair_len(blocks)
 }
 
 /// The memory of floats as that of halves.
-fn as_halves(values: &[f32]) -> &[u16] {
+pub(super) fn as_halves(values: &[f32]) -> &[u16] {
     // SAFETY: all bits are numbers of either kind, whose alignment is the lesser.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), 2 * values.len()) }
 }
 
-fn as_halves_mut(values: &mut [f32]) -> &mut [u16] {
+pub(super) fn as_halves_mut(values: &mut [f32]) -> &mut [u16] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), 2 * values.len()) }
 }

@@ -50,7 +50,7 @@ impl FewInt8 {
         (weight, bias): (&Weight, &[f32]),
         activation: Activation,
     ) -> Self {
-        let few = Few::new(window, phased, from, to);
+        let few = Few::new(window, phased, from, to, false);
         let mut packed = Aligned::new(few.packed_len());
         let panels = few.blocks().div_ceil(2);
         let taps = few.terms() / (from.blocks() * LANES);

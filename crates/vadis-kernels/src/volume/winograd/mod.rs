@@ -216,14 +216,15 @@ impl Winograd {
 
     /// Whether this is faster than a direct convolution, by a model of both that was fitted to
     /// measurements: few channels do not pay for the transforms, and small images leave tiles half empty.
-    pub(crate) fn is_worth_it(&self) -> bool {
+    /// `direct` is the time of one of its products, relative to one of floats.
+    pub(crate) fn is_worth_it(&self, direct: f64) -> bool {
         let [rows, columns] = self.grid();
         let tiles = (rows * columns) as f64;
         let slices = [&self.input, &self.output].map(|side| (side.blocks() * side.shape[0]) as f64);
         let lanes = (self.input.channels * self.output.blocks() * LANES) as f64;
         let products = tiles * (self.points() * self.terms()) as f64 * lanes;
         let transforms = tiles * (slices[0] + slices[1]) * self.points() as f64;
-        products + TRANSFORM * transforms < DIRECT * 0.5 * self.direct_operations()
+        products + TRANSFORM * transforms < direct * DIRECT * 0.5 * self.direct_operations()
     }
 
     fn points(&self) -> usize {

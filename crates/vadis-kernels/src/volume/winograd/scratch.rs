@@ -13,7 +13,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// A buffer whose contents are not specified.
-    pub(crate) fn lend(&self, len: usize) -> Loan<'_> {
+    pub(super) fn lend(&self, len: usize) -> Loan<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, else the largest, so that few ever grow.
         let fits = |buffer: &Aligned| buffer.capacity() >= len;
@@ -30,7 +30,7 @@ impl Scratch {
 }
 
 /// A buffer on loan.
-pub(crate) struct Loan<'a> {
+pub(super) struct Loan<'a> {
     scratch: &'a Scratch,
     buffer: Aligned,
 }

@@ -380,12 +380,12 @@ fn few_channels_are_left_to_direct_sums() {
         let shape = Shape { batch: 1, channels, size, taps: 3, padding: 1, stride: [1, 1] };
         shape.plan(TileSize::Four, [[1, 1]; 3])
     };
-    assert!(plan([256, 256], [4, 64, 64]).is_worth_it());
-    assert!(plan([96, 96], [16, 128, 128]).is_worth_it());
-    assert!(!plan([3, 96], [16, 128, 128]).is_worth_it());
-    assert!(!plan([96, 3], [16, 256, 256]).is_worth_it());
-    assert!(!plan([256, 256], [4, 1, 1]).is_worth_it());
-    assert!(!plan([256, 256], [4, 0, 8]).is_worth_it());
+    assert!(plan([256, 256], [4, 64, 64]).is_worth_it(1.0));
+    assert!(plan([96, 96], [16, 128, 128]).is_worth_it(1.0));
+    assert!(!plan([3, 96], [16, 128, 128]).is_worth_it(1.0));
+    assert!(!plan([96, 3], [16, 256, 256]).is_worth_it(1.0));
+    assert!(!plan([256, 256], [4, 1, 1]).is_worth_it(1.0));
+    assert!(!plan([256, 256], [4, 0, 8]).is_worth_it(1.0));
 }
 
 #[test]
