@@ -1,6 +1,8 @@
 //! Keeping freed memory in the process, and clearing it.
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 /// Elements that a task clears.
@@ -8,7 +10,13 @@ const PART: usize = 1 << 16;
 
 /// So many zeros, cleared by all threads: one by itself takes as long as it takes all of them to fill them with gradients.
 pub fn zeros(len: usize) -> Vec<f32> {
-    rayon::iter::repeat_n(0.0, len).with_min_len(PART).collect()
+    let mut values = Vec::with_capacity(len);
+    values.spare_capacity_mut()[..len].par_chunks_mut(PART).for_each(|part| {
+        part.fill(MaybeUninit::new(0.0));
+    });
+    // SAFETY: the vector has room for so many values, and all were written.
+    unsafe { values.set_len(len) };
+    values
 }
 
 /// Asks the C library to keep freed memory instead of giving it back to the system at once.

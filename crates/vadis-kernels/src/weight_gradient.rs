@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::Activation;
 use crate::conv::{Halo, Image, Window};
 use crate::elementwise::{add, times_derivative};
@@ -11,6 +13,9 @@ use crate::tile::{Isa, LANES, Run, Start, Steps, Sums, WIDTH};
 
 /// Elements of both images that a weight gradient works on at a time.
 const BAND: usize = 10 * 1024;
+
+/// Weights whose gradients a task brings to their places.
+const SLOTS: usize = 4096;
 
 /// The weight gradient of a convolution, or of a transposed one (there input and output swap roles):
 ///
@@ -128,13 +133,13 @@ impl WeightGradient {
         let [kh, kw] = self.window.kernel;
         let channels = self.scalar.channels;
         let row_len = lanes.next_multiple_of(WIDTH) * rows;
-        for (index, slot) in gradient.iter_mut().enumerate() {
+        gradient.par_iter_mut().with_min_len(SLOTS).enumerate().for_each(|(index, slot)| {
             let (kx, ky) = (index % kw, index / kw % kh);
             let (s, v) = (index / (kw * kh) % channels, index / (kw * kh * channels));
             let place = kx * channels + s;
             let (row, lane) = if self.window_lanes { (v, place) } else { (place, v) };
             *slot += partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH];
-        }
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use crate::elementwise::add;
 
 /// Time of a product by tiles of halves, relative to one of floats.
 #[cfg(target_arch = "x86_64")]
-const HALVES: f64 = 0.33;
+const HALVES: f64 = 0.4;
 
 /// A node ready to run.
 #[derive(Clone, Debug)]
@@ -109,7 +109,10 @@ impl Way {
         if fast.halves
             && let Some(way) = ByHalves::new(window, phased, from, to)
         {
-            return Self::Halves(way);
+            return match winograd(window, phased, [&from, &to], fast.tiles, HALVES) {
+                Some(winograd) => Self::Winograd(winograd, to),
+                None => Self::Halves(way),
+            };
         }
         if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles, 1.0) {
             return Self::Winograd(winograd, to);
