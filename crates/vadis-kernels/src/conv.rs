@@ -314,24 +314,28 @@ impl Gather {
             let lanes = self.lanes(class);
             for lanes in lanes.chunks(WIDTH) {
                 let blocks = lanes.len().div_ceil(LANES);
-                let mut group = Group {
+                let group = Group {
                     panel: self.pack.len(),
                     blocks,
-                    lanes: lanes.to_vec(),
                     #[cfg(target_arch = "x86_64")]
-                    tiled: None,
+                    tiled: self.tiled(class, lanes),
+                    lanes: lanes.to_vec(),
                 };
-                #[cfg(target_arch = "x86_64")]
-                if group.contiguous().is_some() {
-                    let len = class.span[1].1 * self.read.channels;
-                    group.tiled = Tiled::new(len, class.blocks[1], lanes.len(), self.halves);
-                    self.halves += group.tiled.map_or(0, |tiled| class.span[0].1 * tiled.run_len());
-                }
                 class.groups.push(group);
                 self.pack_panel(class.span, lanes, blocks * LANES);
             }
         }
         self.classes = classes;
+    }
+
+    /// How some lanes of a class run by tiles, if those suit them: their halves come after those that there are.
+    #[cfg(target_arch = "x86_64")]
+    fn tiled(&mut self, class: &Class, lanes: &[Lane]) -> Option<Tiled> {
+        one_pixel(lanes)?;
+        let len = class.span[1].1 * self.read.channels;
+        let tiled = Tiled::new(len, class.blocks[1], lanes.len(), self.halves)?;
+        self.halves += class.span[0].1 * tiled.run_len();
+        Some(tiled)
     }
 
     fn lanes(&self, class: &Class) -> Vec<Lane> {
@@ -530,9 +534,14 @@ impl Gather {
 impl Group {
     /// The first lane if all are of one pixel: then they lie side by side in the output.
     fn contiguous(&self) -> Option<&Lane> {
-        let first = self.lanes.first()?;
-        self.lanes.iter().all(|lane| lane.pixel == first.pixel).then_some(first)
+        one_pixel(&self.lanes)
     }
+}
+
+/// The first lane if all are of one pixel.
+fn one_pixel(lanes: &[Lane]) -> Option<&Lane> {
+    let first = lanes.first()?;
+    lanes.iter().all(|lane| lane.pixel == first.pixel).then_some(first)
 }
 
 fn bias_lanes(group: &Group, bias: &[f32]) -> [f32; WIDTH] {

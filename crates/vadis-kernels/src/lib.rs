@@ -7,6 +7,9 @@
 //! kept channels-last with a border of zeros, so that no kernel tests for an edge; a last layer of few
 //! channels has a kernel of its own, whose lanes are pixels (`planar`).
 //!
+//! On processors with tiles (AMX) products that suit them are those of floats' halves (`halves`): [`Isa::Amx`] is
+//! such a machine's best set, and [`Isa::vectors`] the one that keeps to floats.
+//!
 //! [`volume`] has the networks over clips, with kernels and a layout of their own.
 //!
 //! [`Pointwise`] and [`Depthwise`] are the layers of mobile networks, for inference.

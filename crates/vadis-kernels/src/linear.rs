@@ -320,10 +320,10 @@ impl Task<'_> {
         let first = self.first + first;
         match self.scalars {
             Scalars::Rows(values) => {
-                rows.from_rows(&values[first * self.terms + terms.start..], self.terms, count, terms.len());
+                rows.read_rows(&values[first * self.terms + terms.start..], self.terms, count, terms.len());
             }
             Scalars::Terms(values) => {
-                rows.from_terms(&values[terms.start * self.rows + first..], self.rows, count, terms.len());
+                rows.read_terms(&values[terms.start * self.rows + first..], self.rows, count, terms.len());
             }
         }
     }

@@ -100,7 +100,8 @@ enum Packed {
 }
 
 impl Network {
-    /// Compiles `plan` for the best instruction set of this machine.
+    /// Compiles `plan` for the best instruction set of this machine. Where that is [`Isa::Amx`], products round to some 2⁻¹⁷ of
+    /// their terms: [`Network::with_isa`] with [`Isa::vectors`] is as exact as floats.
     pub fn new(plan: &Plan) -> Self {
         Self::with_isa(plan, Isa::detect())
     }

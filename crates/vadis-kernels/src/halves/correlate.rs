@@ -29,7 +29,7 @@ impl Correlation {
             && vector.width >= LEAST_PIXELS;
         let tiles = vector.width.div_ceil(TERMS);
         // An odd number of cache lines: channels do not share sets.
-        let channel = (scalar.rows() * window.kernel[1] * tiles | 1) * LINE;
+        let channel = ((scalar.rows() * window.kernel[1] * tiles) | 1) * LINE;
         suits.then_some(Self { window, scalar, vector, tiles, channel })
     }
 

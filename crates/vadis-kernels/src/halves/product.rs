@@ -285,7 +285,6 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
 mod tests {
     use super::super::{Terms, pairs, split};
     use super::*;
-    use crate::aligned::Aligned;
 
     fn values(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.0 - 1.0).collect()
@@ -367,45 +366,5 @@ mod tests {
             blocks: 1,
         };
         product.check();
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        for (n, rows, blocks) in [
-            (16, [16, 16], 2),
-            (1, [16, 16], 2),
-            (2, [16, 16], 2),
-            (6, [16, 0], 2),
-            (6, [16, 16], 1),
-            (6, [16, 0], 1),
-        ] {
-            let a = Aligned::<u16>::new(2 * 32 * 544);
-            let b = Aligned::<u16>::new(n * CHUNK * pair_len(blocks));
-            let chunks: Vec<_> =
-                (0..n).map(|i| Chunk { a: i * TERMS, b: i * CHUNK * pair_len(blocks) }).collect();
-            let mut out = Aligned::<f32>::new(32 * 32);
-            let product = Product {
-                a: &a,
-                first: 0,
-                lower: 32 * 544,
-                a_row: 544,
-                a_next: 16 * 544,
-                b: &b,
-                chunks: &chunks,
-                rows,
-                blocks,
-            };
-            let mut best = f64::MAX;
-            for _ in 0..20 {
-                let start = std::time::Instant::now();
-                Tiles::with(|tiles| {
-                    (0..1000).for_each(|_| product.run(tiles, End::Add, &mut out, 32, 16 * 32))
-                });
-                best = best.min(start.elapsed().as_secs_f64() / 1000.0);
-            }
-            let flop = 2.0 * (n * TERMS * (rows[0] + rows[1]) * blocks * 16) as f64;
-            println!("{n} {rows:?} {blocks}: {:.1} ns, {:.0} GFLOP/s", best * 1e9, flop / best * 1e-9);
-        }
     }
 }

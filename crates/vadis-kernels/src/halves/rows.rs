@@ -20,7 +20,7 @@ pub(crate) const MOST: usize = 2 * ROWS;
 impl Rows {
     /// Halves from one row to the next, for so many terms: an odd number of cache lines, so that rows do not share sets.
     fn pitch(terms: usize) -> usize {
-        (terms.next_multiple_of(LINE) / LINE | 1) * LINE
+        (terms.div_ceil(LINE) | 1) * LINE
     }
 
     fn clear(&mut self, terms: usize) -> usize {
@@ -30,7 +30,7 @@ impl Rows {
     }
 
     /// From `[rows][terms]`, `step` apart: at most 32 rows.
-    pub(crate) fn from_rows(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
+    pub(crate) fn read_rows(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
         let pitch = self.clear(terms);
         let (upper, lower) = self.values.split_at_mut(MOST * pitch);
         let halves = upper.chunks_exact_mut(pitch).zip(lower.chunks_exact_mut(pitch));
@@ -42,7 +42,7 @@ impl Rows {
     }
 
     /// From `[terms][rows]`, `step` apart: at most 32 rows.
-    pub(crate) fn from_terms(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
+    pub(crate) fn read_terms(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
         let pitch = self.clear(terms);
         let padded = terms.next_multiple_of(LINE);
         self.pairs.resize(padded / 2 * pair_len(1), 0);

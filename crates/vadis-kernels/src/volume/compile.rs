@@ -201,7 +201,7 @@ impl Way {
             Self::Few(way) => way.run_slices(machine.isa, input, packed, finish, output, slices),
             #[cfg(target_arch = "x86_64")]
             Self::Halves(way) => {
-                way.run_slices(machine.isa, [input, packed], finish, output, &mut [], slices)
+                way.run_slices(machine.isa, [input, packed], finish, output, &mut [], slices);
             }
             Self::Winograd(way, _) => {
                 let epilogue = epilogue(finish);

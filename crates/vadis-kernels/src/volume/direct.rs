@@ -76,6 +76,7 @@ impl Direct {
     }
 
     /// With tasks that read at most so many values, if they can.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn with_inputs(mut self, most: usize) -> Self {
         self.rows = rows_of_task(&self.axes, &self.from, most);
         self

@@ -35,6 +35,7 @@ pub(crate) struct Few {
     /// The axis of height.
     pub(crate) height: Axis,
     /// Whether products are those of halves, by tiles.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86 has tiles"))]
     halves: bool,
 }
 

@@ -202,6 +202,7 @@ impl ByHalves {
     }
 
     /// One phase in width of the task's rows.
+    #[expect(clippy::too_many_arguments, reason = "private, one phase's state")]
     fn run_phase(
         &self,
         tiles: &mut Tiles,
@@ -402,4 +403,124 @@ pub(super) fn as_halves(values: &[f32]) -> &[u16] {
 pub(super) fn as_halves_mut(values: &mut [f32]) -> &mut [u16] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), 2 * values.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    fn values(len: usize, seed: u32) -> Vec<f32> {
+        let mix = |i: u32| (i ^ seed).wrapping_mul(2_654_435_761) ^ i.wrapping_mul(40_503).rotate_left(13);
+        (0..len as u32).map(|i| (mix(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+
+    /// A convolution of random values both ways.
+    struct Case {
+        direct: Direct,
+        halves: ByHalves,
+        input: Vec<f32>,
+        packed: [Vec<f32>; 2],
+        bias: Vec<f32>,
+        batch: usize,
+    }
+
+    impl Case {
+        fn new(window: Window, phased: bool, from: [usize; 4], to: [usize; 4]) -> Self {
+            let (mut from, to) = (Layout::new(from, false), Layout::new(to, false));
+            from.widen(Direct::margin(&window, phased, &from, &to));
+            let direct = Direct::new(&window, phased, from, to);
+            let halves = ByHalves::new(&window, phased, from, to).expect("rows of some length");
+            let weight = values(window.taps() * from.channels * to.channels, 1);
+            let mut packed = [vec![0.0; direct.packed_len()], vec![0.0; halves.packed_len()]];
+            direct.pack_into(&weight, &mut packed[0]);
+            halves.pack_into(&weight, &mut packed[1]);
+            let batch = 2;
+            let planes = values(batch * from.channels * from.shape.iter().product::<usize>(), 2);
+            let mut input = vec![f32::NAN; batch * from.len()];
+            from.read_planes(&planes, &mut input);
+            Self { direct, halves, input, packed, bias: values(to.channels, 3), batch }
+        }
+
+        fn finish(&self, accumulate: bool) -> Finish<'_> {
+            let bias = if accumulate { &[][..] } else { &self.bias };
+            Finish { bias, activation: Activation::LeakyRelu(0.2), accumulate }
+        }
+
+        fn outputs(&self, accumulate: bool) -> [Vec<f32>; 2] {
+            let (isa, finish) = (Isa::detect(), self.finish(accumulate));
+            let mut outputs = [0, 1].map(|_| values(self.batch * self.direct.to.len(), 4));
+            let mut moments = [0, 1].map(|_| vec![0.0; self.direct.task_count(self.batch) * MOMENTS]);
+            let [plain, tiled] = &mut outputs;
+            self.direct.run(isa.vectors(), &self.input, &self.packed[0], &finish, plain, &mut moments[0]);
+            moments[1].resize(self.halves.task_count(self.batch) * MOMENTS, 0.0);
+            self.halves.run(isa, [&self.input, &self.packed[1]], &finish, tiled, &mut moments[1]);
+            let sums = [self.direct.reduce(&moments[0]), self.halves.reduce(&moments[1])];
+            for (plain, tiled) in sums[0].iter().flatten().zip(sums[1].iter().flatten()) {
+                assert!((plain - tiled).abs() <= 1e-4 * (1.0 + plain.abs()) * 30.0, "{plain} {tiled}");
+            }
+            outputs
+        }
+    }
+
+    /// Sizes that leave tiles, pairs of blocks and panels full, half full and nearly empty.
+    fn cases() -> Vec<Case> {
+        let window = |kernel, stride, padding| Window { kernel, stride, padding };
+        vec![
+            Case::new(window([3; 3], [1; 3], [1; 3]), false, [32, 3, 5, 40], [32, 3, 5, 40]),
+            Case::new(window([3; 3], [2; 3], [1; 3]), false, [40, 5, 9, 33], [70, 3, 5, 17]),
+            Case::new(window([3; 3], [2; 3], [1; 3]), true, [33, 2, 4, 9], [16, 4, 8, 18]),
+            Case::new(window([1, 3, 3], [1, 2, 2], [0, 1, 1]), false, [16, 2, 12, 16], [48, 2, 6, 8]),
+            Case::new(window([1, 1, 1], [1; 3], [0; 3]), false, [96, 1, 3, 70], [20, 1, 3, 70]),
+            Case::new(window([3, 4, 4], [1, 2, 2], [1; 3]), true, [64, 2, 3, 16], [33, 2, 6, 32]),
+        ]
+    }
+
+    #[test]
+    fn sums_are_those_of_floats() {
+        if !halves::are_there() {
+            return;
+        }
+        for (index, case) in cases().iter().enumerate() {
+            for accumulate in [false, true] {
+                let [plain, tiled] = case.outputs(accumulate);
+                // Of sums of hundreds of terms of order 1.
+                let size = (case.halves.taps() * case.direct.from.channels) as f32;
+                for (i, (plain, tiled)) in plain.iter().zip(&tiled).enumerate() {
+                    assert!(
+                        (plain - tiled).abs() <= 1e-5 * size.sqrt() * 4.0,
+                        "case {index} at {i}: {plain} {tiled}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn some_slices_have_the_bits_of_all_whatever_the_batch_and_the_threads() {
+        if !halves::are_there() {
+            return;
+        }
+        for case in cases() {
+            let [_, all] = case.outputs(false);
+            let (from, to) = (&case.direct.from, &case.direct.to);
+            let run = || {
+                let mut output = vec![0.0; to.len()];
+                let order = InOrder::new(from.shape[0], to.shape[0]);
+                let slices = order.slices();
+                for t in 0..to.shape[0] {
+                    let slices = Slices { times: &[t], ..slices };
+                    let operands = [&case.input[..from.len()], &case.packed[1][..]];
+                    let finish = case.finish(false);
+                    case.halves.run_slices(Isa::detect(), operands, &finish, &mut output, &mut [], &slices);
+                }
+                output
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("threads");
+            assert!(
+                pool.install(run) == all[..to.len()],
+                "one clip of two, slice by slice, by three threads"
+            );
+        }
+    }
 }

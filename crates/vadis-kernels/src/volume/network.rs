@@ -20,9 +20,9 @@ use crate::aligned::Aligned;
 pub struct Options {
     /// The instruction set; the best of this machine if not given, or if the machine lacks it.
     pub isa: Option<Isa>,
-    /// Never uses fast convolution (Winograd), whose rounding errors are larger.
+    /// Never uses fast convolution (Winograd), nor tiles of halves ([`Isa::Amx`]), whose rounding errors are larger.
     pub exact: bool,
-    /// Uses fast convolution over tiles of 2×2 only: its rounding errors are those of direct sums.
+    /// Uses fast convolution over tiles of 2×2 only, and no halves: its rounding errors are those of direct sums.
     pub small_tiles: bool,
 }
 

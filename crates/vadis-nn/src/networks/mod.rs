@@ -40,7 +40,8 @@ const LEAKY: Activation = Activation::LeakyRelu(0.2);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
-    /// Fast convolution (Winograd) where it pays; errors up to some 1e-5 of a layer's largest value.
+    /// Fast convolution (Winograd), and products of halves by tiles (AMX), where they pay; errors up to some 1e-5 of a
+    /// layer's largest value.
     #[default]
     Fast,
     /// Fast convolution with small tiles: about as exact as plain sums.
