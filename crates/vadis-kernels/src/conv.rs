@@ -477,29 +477,45 @@ impl Gather {
             halves::Tiles::with(|tiles| {
                 for class in self.classes.iter().filter(|class| !class.blocks.contains(&0)) {
                     for group in &class.groups {
-                        let (Some(tiled), Some(first)) = (group.tiled, group.contiguous()) else { continue };
-                        let init = bias_lanes(group, bias);
-                        let [(y0, ny), (x0, _)] = class.span;
-                        let rows = halves::Rect {
-                            size: class.blocks,
-                            from: [self.advance[0] * image.pitch(), a_row],
-                            to: [self.block[0] * self.write.pitch(), self.block[1] * self.write.channels],
-                        };
-                        let chunks = tiled.chunks((y0..).take(ny).map(|y| image.at(y, x0)));
-                        let [y, x] = first.pixel.map(|at| at as isize);
-                        let output = &mut output[self.write.at(y, x) + first.channel..];
-                        let relu = activation == Activation::Relu;
-                        let end = halves::End::Bias { lanes: &init, relu };
-                        tiled.run(tiles, &image, &packed.halves, &chunks, end, output, rows);
-                        if !relu {
-                            for row in output.chunks_mut(rows.to[0]).take(rows.size[0]) {
-                                finish(isa, activation, row, rows.to[1], [rows.size[1], group.lanes.len()]);
-                            }
-                        }
+                        self.run_group(isa, tiles, (class, group), &image, packed, bias, activation, output);
                     }
                 }
             });
         });
+    }
+
+    /// A group of lanes of a class, if tiles suit it.
+    #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::too_many_arguments, reason = "private, one group's state")]
+    fn run_group(
+        &self,
+        isa: Isa,
+        tiles: &mut halves::Tiles,
+        (class, group): (&Class, &Group),
+        image: &halves::Image<'_>,
+        packed: &Packed,
+        bias: &[f32],
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        let (Some(tiled), Some(first)) = (group.tiled, group.contiguous()) else { return };
+        let [(y0, ny), (x0, _)] = class.span;
+        let rows = halves::Rect {
+            size: class.blocks,
+            from: [self.advance[0] * image.pitch(), self.advance[1] * self.read.channels],
+            to: [self.block[0] * self.write.pitch(), self.block[1] * self.write.channels],
+        };
+        let chunks = tiled.chunks((y0..).take(ny).map(|y| image.at(y, x0)));
+        let [y, x] = first.pixel.map(|at| at as isize);
+        let output = &mut output[self.write.at(y, x) + first.channel..];
+        let relu = activation == Activation::Relu;
+        let end = halves::End::Bias { lanes: &bias_lanes(group, bias), relu };
+        tiled.run(tiles, image, &packed.halves, &chunks, end, output, rows);
+        if !relu {
+            for row in output.chunks_mut(rows.to[0]).take(rows.size[0]) {
+                finish(isa, activation, row, rows.to[1], [rows.size[1], group.lanes.len()]);
+            }
+        }
     }
 
     /// The taps' runs for the block at the origin.

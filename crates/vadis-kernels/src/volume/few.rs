@@ -335,15 +335,7 @@ impl Few {
                 for (panel, products) in products.chunks_mut(count * 2 * LANES).enumerate() {
                     let blocks = self.width(panel) / LANES;
                     let tile = tile_len(blocks);
-                    let chunks: Vec<Chunk> = taps
-                        .iter()
-                        .enumerate()
-                        .flat_map(|(i, &(k, _))| {
-                            let chunk = move |pair| [i * pairs + pair, k * pairs + pair];
-                            (0..pairs).map(chunk)
-                        })
-                        .map(|[from, of]| Chunk { a: from * row, b: of * tile })
-                        .collect();
+                    let chunks = self.chunks(&taps, row, tile);
                     for first in (0..count).step_by(2 * ROWS) {
                         let left = count - first;
                         let product = Product {
@@ -365,5 +357,15 @@ impl Few {
                 }
             });
         });
+    }
+
+    /// The tiles of taps in height whose rows lie one after another.
+    fn chunks(&self, taps: &[(usize, usize)], row: usize, tile: usize) -> Vec<Chunk> {
+        let pairs = self.pairs();
+        let places = taps
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &(k, _))| (0..pairs).map(move |pair| [i * pairs + pair, k * pairs + pair]));
+        places.map(|[from, of]| Chunk { a: from * row, b: of * tile }).collect()
     }
 }
