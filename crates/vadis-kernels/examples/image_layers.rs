@@ -2,7 +2,8 @@
 //!
 //!     RAYON_NUM_THREADS=1 cargo run --release -p vadis-kernels --example image_layers -- [channels] [runs] [layer|all] [plain]
 //!
-//! `plain`: by vectors of floats alone, where the processor has tiles too. Prints milliseconds and GFLOP/s of the processor's time (Linux), the best of some batches of 256.
+//! `plain`: by vectors of floats alone, where the processor has tiles too. Prints milliseconds and GFLOP/s of the
+//! processor's time (Linux), the best of some batches of 256.
 #![allow(clippy::print_stdout, reason = "its output")]
 
 mod clock;

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p vadis-kernels --example volume_step -- ae3d|itae|cae|coupling|small-coupling [runs] [layers] [exact|vectors] [cpu]
 //!
-//! `exact`: plain sums of floats; `vectors`: no tiles of halves, where the processor has them. `cpu` counts the threads' time on a processor (Linux) instead of the clock's: on a machine with
-//! other work, with `RAYON_NUM_THREADS=1`.
+//! `exact`: plain sums of floats; `vectors`: no tiles of halves, where the processor has them. `cpu` counts the threads'
+//! time on a processor (Linux) instead of the clock's: on a machine with other work, with `RAYON_NUM_THREADS=1`.
 #![allow(clippy::print_stdout, reason = "its output")]
 
 use clock::{median, now};

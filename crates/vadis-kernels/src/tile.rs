@@ -187,7 +187,9 @@ pub(crate) fn finish(
     [rows, lanes]: [usize; 2],
 ) {
     if activation == Activation::None {
-    } else if out_row == lanes {
+        return;
+    }
+    if out_row == lanes {
         activate(isa, activation, &mut out[..rows * out_row]);
     } else {
         let rows = out.chunks_mut(out_row.max(1)).take(rows);

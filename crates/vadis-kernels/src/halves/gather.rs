@@ -1,6 +1,6 @@
 //! A gather's parts by tiles: which groups suit, their weights, and an image's halves.
 
-use super::{Chunk, End, LINE, Product, TERMS, Terms, Tiles, pair_len, pairs, split};
+use super::{Chunk, End, LINE, Product, TERMS, Terms, Tiles, next_rows, pairs, split, tile_len};
 use crate::amx::ROWS;
 use crate::conv::Image as Shape;
 use crate::tile::LANES;
@@ -29,11 +29,7 @@ impl Tiled {
 
     /// Halves of a run's weights.
     pub(crate) fn run_len(self) -> usize {
-        self.tiles * self.tile_len()
-    }
-
-    fn tile_len(self) -> usize {
-        TERMS / 2 * pair_len(self.blocks)
+        self.tiles * tile_len(self.blocks)
     }
 
     /// Writes the halves of a run's weights, `[terms][lanes]`, [`Self::run_len`] of them.
@@ -45,7 +41,7 @@ impl Tiled {
     /// The tiles of runs that start there in the image's halves.
     pub(crate) fn chunks(self, runs: impl Iterator<Item = usize>) -> Vec<Chunk> {
         let tiles = runs.flat_map(|run| (0..self.tiles).map(move |tile| run + tile * TERMS));
-        let places = (self.panel..).step_by(self.tile_len());
+        let places = (self.panel..).step_by(tile_len(self.blocks));
         tiles.zip(places).map(|(a, b)| Chunk { a, b }).collect()
     }
 
@@ -86,8 +82,7 @@ impl Tiled {
         }
         for y in 0..height {
             for x in (0..width).step_by(2 * ROWS) {
-                let left = width - x;
-                run([y, x], [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)], [0, ROWS]);
+                run([y, x], next_rows(width - x), [0, ROWS]);
             }
         }
     }

@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::aligned::Aligned;
-use crate::amx;
+use crate::amx::{self, ROWS};
 
 pub(crate) use self::convert::{Terms, flip, join, pairs, pairs_of_columns, split};
 pub(crate) use self::correlate::Correlation;
@@ -35,6 +35,16 @@ pub(crate) const TERMS: usize = LINE;
 /// Halves of one pair of terms in blocks of sixteen lanes: the upper ones of all blocks, then the lower ones.
 pub(crate) fn pair_len(blocks: usize) -> usize {
     2 * blocks * LINE
+}
+
+/// Halves of a tile's terms in so many blocks.
+pub(crate) fn tile_len(blocks: usize) -> usize {
+    TERMS / 2 * pair_len(blocks)
+}
+
+/// Rows of the next product's two tiles, where so many are left.
+pub(crate) fn next_rows(left: usize) -> [usize; 2] {
+    [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)]
 }
 
 /// Whether this machine has what this takes.

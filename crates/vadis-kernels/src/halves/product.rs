@@ -5,14 +5,12 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{LINE, TERMS, are_there, pair_len};
+use super::{LINE, TERMS, are_there, tile_len};
 use crate::amx::{self, BYTES, ROWS, Shapes};
 use crate::tile::{LANES, WIDTH};
 
 /// Sums of a tile.
 const TILE: usize = ROWS * LANES;
-/// Halves of a chunk of terms, in one block of lanes.
-const CHUNK: usize = TERMS / 2;
 
 /// This thread's tiles, in the shapes that products need.
 pub(crate) struct Tiles {
@@ -117,7 +115,7 @@ impl Product<'_> {
             "one or two tiles"
         );
         let reach = (ROWS - 1).saturating_mul(a_row).saturating_add(TERMS).saturating_add(lower);
-        let len = CHUNK * pair_len(blocks);
+        let len = tile_len(blocks);
         for chunk in self.chunks {
             let start = self.first.saturating_add(chunk.a);
             let next = if second > 0 { start.wrapping_add(self.a_next) } else { start };
@@ -283,7 +281,7 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Terms, pairs, split};
+    use super::super::{Terms, pair_len, pairs, split};
     use super::*;
 
     fn values(len: usize, seed: usize) -> Vec<f32> {
@@ -301,8 +299,7 @@ mod tests {
         split(&a, upper, &mut lower[..a.len()]);
         let mut packed = vec![0; terms / 2 * pair_len(blocks)];
         pairs(Terms { values: &b, step: lanes, count: terms }, blocks, &mut packed);
-        let places: Vec<_> =
-            (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * CHUNK * pair_len(blocks) }).collect();
+        let places: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * tile_len(blocks) }).collect();
         let mut bias = [0.0; WIDTH];
         bias.copy_from_slice(&values(WIDTH, 9));
         let out_row = lanes + 5;

@@ -1,6 +1,8 @@
 //! The rows' side of a product from a matrix as it lies in memory.
 
-use super::{Chunk, End, LINE, Product, TERMS, Terms, Tiles, flip, pair_len, pairs, split};
+use super::{
+    Chunk, End, LINE, Product, TERMS, Terms, Tiles, flip, next_rows, pair_len, pairs, split, tile_len,
+};
 use crate::aligned::Aligned;
 use crate::amx::ROWS;
 use crate::tile::LANES;
@@ -23,7 +25,8 @@ impl Rows {
         (terms.div_ceil(LINE) | 1) * LINE
     }
 
-    fn clear(&mut self, terms: usize) -> usize {
+    /// Makes room, and gives the pitch.
+    fn fit(&mut self, terms: usize) -> usize {
         let pitch = Self::pitch(terms);
         self.values.resize(2 * MOST * pitch);
         pitch
@@ -31,7 +34,7 @@ impl Rows {
 
     /// From `[rows][terms]`, `step` apart: at most 32 rows.
     pub(crate) fn read_rows(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
-        let pitch = self.clear(terms);
+        let pitch = self.fit(terms);
         let (upper, lower) = self.values.split_at_mut(MOST * pitch);
         let halves = upper.chunks_exact_mut(pitch).zip(lower.chunks_exact_mut(pitch));
         for (row, (upper, lower)) in (0..rows).zip(halves) {
@@ -43,7 +46,7 @@ impl Rows {
 
     /// From `[terms][rows]`, `step` apart: at most 32 rows.
     pub(crate) fn read_terms(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
-        let pitch = self.clear(terms);
+        let pitch = self.fit(terms);
         let padded = terms.next_multiple_of(LINE);
         self.pairs.resize(padded / 2 * pair_len(1), 0);
         for first in (0..rows).step_by(LANES) {
@@ -67,9 +70,7 @@ impl Rows {
             }
         }
     }
-}
 
-impl Rows {
     /// Σ_k rows[row][k] · panel[k][lane], `width` apart; the panel as [`pairs`] writes it, in whole tiles.
     pub(crate) fn times(
         &self,
@@ -81,7 +82,7 @@ impl Rows {
         width: usize,
     ) {
         let pitch = Self::pitch(size.terms);
-        let len = TERMS / 2 * pair_len(size.blocks);
+        let len = tile_len(size.blocks);
         let chunks = size.terms.div_ceil(TERMS);
         let chunks: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * len }).collect();
         let product = Product {
@@ -92,7 +93,7 @@ impl Rows {
             a_next: ROWS * pitch,
             b: panel,
             chunks: &chunks,
-            rows: [size.rows.min(ROWS), size.rows.saturating_sub(ROWS)],
+            rows: next_rows(size.rows),
             blocks: size.blocks,
         };
         product.run(tiles, end, sums, width, ROWS * width);

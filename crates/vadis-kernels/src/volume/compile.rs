@@ -106,16 +106,17 @@ pub(crate) enum Way {
 impl Way {
     fn new(window: &Window, phased: bool, from: Layout, to: Layout, fast: Fast) -> Self {
         #[cfg(target_arch = "x86_64")]
-        if fast.halves
-            && let Some(way) = ByHalves::new(window, phased, from, to)
-        {
-            return match winograd(window, phased, [&from, &to], fast.tiles, HALVES) {
-                Some(winograd) => Self::Winograd(winograd, to),
-                None => Self::Halves(way),
-            };
-        }
-        if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles, 1.0) {
+        let halves = fast.halves.then(|| ByHalves::new(window, phased, from, to)).flatten();
+        #[cfg(target_arch = "x86_64")]
+        let direct = if halves.is_some() { HALVES } else { 1.0 };
+        #[cfg(not(target_arch = "x86_64"))]
+        let direct = 1.0;
+        if let Some(winograd) = winograd(window, phased, [&from, &to], fast.tiles, direct) {
             return Self::Winograd(winograd, to);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(way) = halves {
+            return Self::Halves(way);
         }
         match to.is_blocked() {
             true => Self::Direct(Direct::new(window, phased, from, to)),

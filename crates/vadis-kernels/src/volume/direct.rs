@@ -51,6 +51,14 @@ pub(crate) struct Finish<'a> {
 impl Finish<'_> {
     /// The sums alone.
     pub(crate) const PLAIN: Self = Self { bias: &[], activation: Activation::None, accumulate: false };
+
+    /// What a panel's sums start from, unless they are added to the output.
+    pub(crate) fn start(&self, panel: usize) -> [f32; PANEL] {
+        let mut start = [0.0; PANEL];
+        let bias = self.bias.get(panel * PANEL..).unwrap_or_default();
+        start.iter_mut().zip(bias).for_each(|(start, bias)| *start = *bias);
+        start
+    }
 }
 
 /// A task's place: outputs `(t, first row + i · step)` of a clip, for a panel.
@@ -270,9 +278,7 @@ impl Direct {
         output: &Shared<'_>,
         moments: Option<&mut [f64]>,
     ) {
-        let mut start = [0.0; PANEL];
-        let bias = finish.bias.get(task.panel * PANEL..).unwrap_or_default();
-        start.iter_mut().zip(bias).for_each(|(start, bias)| *start = *bias);
+        let start = finish.start(task.panel);
         let start = (!finish.accumulate).then_some(&start);
         for px in 0..self.axes[2].phases.len() {
             self.run_phase(isa, task, px, [input, packed], start, output);

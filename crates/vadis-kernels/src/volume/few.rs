@@ -16,9 +16,9 @@ use crate::shared::Shared;
 use crate::tile::LANES;
 #[cfg(target_arch = "x86_64")]
 use {
-    super::halves::{as_halves, as_halves_mut, tile_len},
+    super::halves::{as_halves, as_halves_mut, join_pair},
     crate::amx::ROWS,
-    crate::halves::{self, Chunk, End, LINE, Product, Terms, Tiles},
+    crate::halves::{self, Chunk, End, LINE, Product, Terms, Tiles, tile_len},
 };
 
 /// Positions of a row below which tiles take longer than vectors.
@@ -325,9 +325,8 @@ impl Few {
             let mut halves = above.chunks_exact_mut(row).zip(below.chunks_exact_mut(row));
             for &(_, from) in &taps {
                 for (pair, (above, below)) in (0..pairs).zip(halves.by_ref()) {
-                    let block = |block: usize| &input[self.from.row(block, t, from)];
-                    let second = (2 * pair + 1 < self.from.blocks()).then(|| block(2 * pair + 1));
-                    halves::join(block(2 * pair), second, above, below);
+                    let row = |block: usize| &input[self.from.row(block, t, from)];
+                    join_pair(pair, self.from.blocks(), row, above, below);
                 }
             }
             let mut weights = as_halves(packed);
@@ -337,7 +336,6 @@ impl Few {
                     let tile = tile_len(blocks);
                     let chunks = self.chunks(&taps, row, tile);
                     for first in (0..count).step_by(2 * ROWS) {
-                        let left = count - first;
                         let product = Product {
                             a: buffer,
                             first: first * LINE,
@@ -346,7 +344,7 @@ impl Few {
                             a_next: ROWS * LINE,
                             b: weights,
                             chunks: &chunks,
-                            rows: [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)],
+                            rows: halves::next_rows(count - first),
                             blocks,
                         };
                         let width = blocks * LANES;

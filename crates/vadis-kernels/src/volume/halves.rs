@@ -16,13 +16,14 @@ use super::slices::{InOrder, Slices};
 use super::taps::{Tap, Window};
 use crate::Isa;
 use crate::amx::ROWS;
-use crate::halves::{self, Chunk, End, LINE, Product, TERMS, Terms, Tiles};
+use crate::halves::{self, Chunk, End, LINE, Product, TERMS, Terms, Tiles, tile_len};
 use crate::shared::Shared;
 use crate::tile::LANES;
 
 /// Positions of a phase below which tiles take longer than vectors.
 const LEAST: usize = 8;
-/// Chunks that are summed at a time: their weights, 32 KiB, stay in the first-level cache for all rows of a task.
+/// Chunks that are summed at a time, in the tiles alone: their weights, 108 KiB, stay in the second-level cache for all rows
+/// of a task.
 const CHUNKS: usize = 27;
 
 /// Input values of a task: in halves they stay in the second-level cache for all panels.
@@ -157,33 +158,36 @@ impl ByHalves {
         let places = self.places();
         // All panels of the same rows are one thread's: they share the input's halves.
         (0..self.direct.tasks(batch, slices) / panels).into_par_iter().with_max_len(1).for_each(|group| {
-            let part = Part::new(self, &self.direct.task(group * panels, slices));
+            let first = self.direct.task(group * panels, slices);
+            let part = Part::new(self, &first);
+            let phases = 0..self.direct.axes[2].phases.len();
+            let entries: Vec<_> = phases.map(|px| part.entries(px, first.phase, &places)).collect();
             halves::with_buffer(part.len(), |buffer| {
                 part.read(&input[part.clip * self.direct.from.len()..], buffer);
-                for panel in 0..panels {
-                    let index = group * panels + panel;
-                    let task = self.direct.task(index, slices);
-                    let weights = &packed[2 * panel * self.panel_len(0)..][..2 * self.panel_len(panel)];
-                    Tiles::with(|tiles| {
-                        for px in 0..self.direct.axes[2].phases.len() {
-                            let entries = part.entries(px, task.phase, &places);
+                Tiles::with(|tiles| {
+                    for panel in 0..panels {
+                        let index = group * panels + panel;
+                        let task = self.direct.task(index, slices);
+                        let weights = &packed[2 * panel * self.panel_len(0)..][..2 * self.panel_len(panel)];
+                        let start = finish.start(panel);
+                        for (px, entries) in entries.iter().enumerate() {
+                            let sides = (entries.as_slice(), [&*buffer, weights]);
                             self.run_phase(
                                 tiles,
                                 &task,
                                 px,
                                 &part,
-                                &entries,
-                                [buffer, weights],
-                                finish,
+                                sides,
+                                (!finish.accumulate).then_some(&start),
                                 &output,
                             );
                         }
-                    });
-                    // SAFETY: each task has moments of its own.
-                    let moments =
-                        wanted.then(|| unsafe { moments.part(index * MOMENTS..(index + 1) * MOMENTS) });
-                    self.direct.finish_task(isa, &task, finish, &output, moments);
-                }
+                        // SAFETY: each task has moments of its own.
+                        let moments =
+                            wanted.then(|| unsafe { moments.part(index * MOMENTS..(index + 1) * MOMENTS) });
+                        self.direct.finish_task(isa, &task, finish, &output, moments);
+                    }
+                });
             });
         });
     }
@@ -209,20 +213,16 @@ impl ByHalves {
         task: &Task<'_>,
         px: usize,
         part: &Part<'_>,
-        entries: &[Entry],
-        [halves, weights]: [&[u16]; 2],
-        finish: &Finish<'_>,
+        (entries, [halves, weights]): (&[Entry], [&[u16]; 2]),
+        start: Option<&[f32; PANEL]>,
         output: &Shared<'_>,
     ) {
         let count = self.direct.axes[2].count(px);
         if count == 0 {
             return;
         }
-        let mut start = [0.0; PANEL];
-        let bias = finish.bias.get(task.panel * PANEL..).unwrap_or_default();
-        start.iter_mut().zip(bias).for_each(|(start, bias)| *start = *bias);
         let mut rows = self.direct.output_rows(task, output);
-        let mut started = vec![finish.accumulate; task.rows];
+        let mut started = vec![start.is_none(); task.rows];
         let mut chunks = Vec::new();
         for group in entries.chunks(CHUNKS).chain(std::iter::once(&[][..]).filter(|_| entries.is_empty())) {
             let mut index = 0;
@@ -231,9 +231,9 @@ impl ByHalves {
                 let alike = count <= ROWS && self.are_alike(group, task, index);
                 let rows_of_tile = if alike { 2 } else { 1 };
                 if !(started[index] && chunks.is_empty()) {
-                    let end = match started[index] {
-                        true => End::Add,
-                        false => End::Bias { lanes: &start, relu: false },
+                    let end = match start.filter(|_| !started[index]) {
+                        Some(lanes) => End::Bias { lanes, relu: false },
+                        None => End::Add,
                     };
                     let rows = &mut rows[index..index + rows_of_tile];
                     self.run_rows(tiles, task, px, part, [halves, weights], &chunks, end, rows);
@@ -294,8 +294,7 @@ impl ByHalves {
             return;
         }
         for first in (0..count).step_by(2 * ROWS) {
-            let left = count - first;
-            let of = [left.min(ROWS), left.saturating_sub(ROWS).min(ROWS)];
+            let of = halves::next_rows(count - first);
             product(first, ROWS * a_row, of).sum(tiles);
             write(tiles, 0, 0, first, of[0]);
             if of[1] > 0 {
@@ -348,9 +347,13 @@ impl<'a> Part<'a> {
         for pair in 0..self.conv.pairs() {
             for &(_, slot) in &self.slots {
                 for (y, (upper, lower)) in self.rows.clone().zip(halves.by_ref()) {
-                    let block = |block: usize| &clip[from.whole_row(block, slot, y)];
-                    let second = (2 * pair + 1 < from.blocks()).then(|| block(2 * pair + 1));
-                    halves::join(block(2 * pair), second, upper, lower);
+                    join_pair(
+                        pair,
+                        from.blocks(),
+                        |block| &clip[from.whole_row(block, slot, y)],
+                        upper,
+                        lower,
+                    );
                 }
             }
         }
@@ -389,9 +392,16 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Halves of a tile of weights.
-pub(super) fn tile_len(blocks: usize) -> usize {
-    TERMS / 2 * halves::pair_len(blocks)
+/// Brings the `pair`-th two of so many blocks of channels to halves, from a row of each.
+pub(super) fn join_pair<'a>(
+    pair: usize,
+    blocks: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    upper: &mut [u16],
+    lower: &mut [u16],
+) {
+    let second = (2 * pair + 1 < blocks).then(|| row(2 * pair + 1));
+    halves::join(row(2 * pair), second, upper, lower);
 }
 
 /// The memory of floats as that of halves.

@@ -10,7 +10,7 @@ use std::mem::offset_of;
 
 use super::super::kernel::Run;
 use super::dot::{Dots, GROUP};
-use crate::amx::{BYTES, ROWS, Shapes};
+use crate::amx::{self, BYTES, ROWS, Shapes};
 
 /// Positions that are computed at a time.
 const PAIR: usize = 2 * ROWS;
@@ -40,21 +40,24 @@ fn stretch(dots: &Dots<'_>) -> Option<usize> {
 /// The row was checked against the output, and tiles are there.
 pub(super) unsafe fn row(dots: &Dots<'_>, out: *mut i32) -> bool {
     let Some(bytes) = stretch(dots) else { return false };
-    let shapes = shapes(bytes);
-    let mut first = 0;
-    while first < dots.count {
-        // The last tile ends with the row. It may hold positions that are done already: their sums are the same.
-        let two = first + PAIR <= dots.count;
-        let place = if two { first } else { first.min(dots.count - ROWS) };
-        // SAFETY: the caller's; so many positions from there on are within the row.
-        unsafe {
-            match two {
-                true => block::<2>(dots, out, place, &shapes),
-                false => block::<1>(dots, out, place, &shapes),
+    let rows = || {
+        let mut first = 0;
+        while first < dots.count {
+            // The last tile ends with the row. It may hold positions that are done already: their sums are the same.
+            let two = first + PAIR <= dots.count;
+            let place = if two { first } else { first.min(dots.count - ROWS) };
+            // SAFETY: the caller's; so many positions from there on are within the row.
+            unsafe {
+                match two {
+                    true => block::<2>(dots, out, place),
+                    false => block::<1>(dots, out, place),
+                }
             }
+            first = place + if two { PAIR } else { ROWS };
         }
-        first = place + if two { PAIR } else { ROWS };
-    }
+    };
+    // SAFETY: there are tiles, and blocks use them alone.
+    unsafe { amx::with_shapes(&shapes(bytes), rows) }
     true
 }
 
@@ -68,11 +71,11 @@ struct Call {
     out: [*mut i32; 4],
 }
 
-/// `M` tiles of positions from `first` on, by all blocks, in tiles of these shapes.
+/// `M` tiles of positions from `first` on, by all blocks.
 ///
 /// # Safety
-/// As [`row`]; the positions are within it.
-unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, shapes: &Shapes) {
+/// As [`row`]; the positions are within it, and the tiles have the shapes of its stretch.
+unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize) {
     let place = |tile: usize, block: usize| {
         out.wrapping_add((first + tile * ROWS) * dots.out_step + block * dots.out_block)
     };
@@ -86,7 +89,6 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, sh
     macro_rules! sum {
         ([$(($tile:literal, $start:literal, $a:literal, $b:literal, $out:literal))*], [$($load:literal)*]) => {
             asm!(
-                "ldtilecfg [{a}]",
                 "mov {a}, [{call} + {start}]",
                 "xor {b:e}, {b:e}",
                 $(concat!("tileloadd tmm", $tile, ", [{a} + {b}*1 + ", $start, "]"),)*
@@ -108,14 +110,13 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, sh
                     concat!("mov {a}, [{call} + {out} + ", $out, "]"),
                     concat!("tilestored [{a} + {b}*1], tmm", $tile),
                 )*
-                "tilerelease",
                 call = in(reg) &raw const call,
                 run = inout(reg) dots.runs.as_ptr() => _,
                 next = in(reg) dots.joined * size_of::<Run>(),
                 left = inout(reg) dots.runs.len() / dots.joined => _,
                 scalars = in(reg) dots.a.as_ptr().wrapping_add(first * dots.a_step),
                 vectors = in(reg) dots.b.as_ptr(),
-                a = inout(reg) shapes => _,
+                a = out(reg) _,
                 b = out(reg) _,
                 a_row = in(reg) dots.a_step,
                 a_next = in(reg) ROWS * dots.a_step,
@@ -128,8 +129,7 @@ unsafe fn block<const M: usize>(dots: &Dots<'_>, out: *mut i32, first: usize, sh
         };
     }
     const { assert!(M == 1 || M == 2, "a tile of positions or two") };
-    // SAFETY: all addresses are those that `Dots::check` vouches for, and there is a stretch. Tiles are nobody else's:
-    // their shapes are set first and released last.
+    // SAFETY: all addresses are those that `Dots::check` vouches for, and there is a stretch.
     unsafe {
         match (M, dots.blocks) {
             (1, 1) => sum!([(0, 0, 4, 6, 0)], []),
