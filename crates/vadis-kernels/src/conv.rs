@@ -505,7 +505,7 @@ impl Gather {
             from: [self.advance[0] * image.pitch(), self.advance[1] * self.read.channels],
             to: [self.block[0] * self.write.pitch(), self.block[1] * self.write.channels],
         };
-        let chunks = tiled.chunks((y0..).take(ny).map(|y| image.at(y, x0)));
+        let chunks = tiled.chunks((0..ny).map(|y| image.at(y0 + y as isize, x0)));
         let [y, x] = first.pixel.map(|at| at as isize);
         let output = &mut output[self.write.at(y, x) + first.channel..];
         let relu = activation == Activation::Relu;

@@ -70,7 +70,7 @@ impl Forward {
 }
 
 impl ImageStage {
-    pub(crate) fn new(steps: &[&Step]) -> Self {
+    pub(crate) fn new(isa: Isa, steps: &[&Step]) -> Self {
         let windows: Vec<_> = steps.iter().map(|step| window(&step.layer)).collect();
         let mut gathers: Vec<_> = steps
             .iter()
@@ -109,8 +109,8 @@ impl ImageStage {
         for (i, ([forward, backward], step)) in gathers.into_iter().zip(steps).enumerate() {
             let (transposed, window) = windows[i];
             let weights = match transposed {
-                true => WeightGradient::new(window, gradients[i + 1], images[i]),
-                false => WeightGradient::new(window, images[i], gradients[i + 1]),
+                true => WeightGradient::new(isa, window, gradients[i + 1], images[i]),
+                false => WeightGradient::new(isa, window, images[i], gradients[i + 1]),
             };
             let bias_start = partial_len + weights.partial_len();
             let partial = [partial_len..bias_start, bias_start..bias_start + step.bias.len()];
@@ -159,6 +159,7 @@ impl ImageStage {
         parameter: &[f32],
         x: &[f32],
         arena: &mut [f32],
+        memory: &Pool<Deltas>,
         y: &mut [f32],
         copy: &mut [MaybeUninit<f32>],
     ) {
@@ -167,10 +168,10 @@ impl ImageStage {
         copies.resize_with(y.len() / self.output, Default::default);
         let images = x.par_chunks(self.input).zip(arena.par_chunks_mut(self.arena_len));
         images.zip(y.par_chunks_mut(self.output).zip(copies)).for_each_init(
-            Vec::new,
-            |scratch, (image, out)| {
+            || memory.lease(),
+            |memory, (image, out)| {
                 let ((x, arena), (y, copy)) = (image, out);
-                self.image_forward(isa, parameter, &packed, x, arena, scratch, y);
+                self.image_forward(isa, parameter, &packed, x, arena, &mut memory.forward, y);
                 copy.write_copy_of_slice(&y[..copy.len()]);
             },
         );
@@ -260,7 +261,7 @@ impl ImageStage {
                 let range = index * share..batch.min((index + 1) * share);
                 let mut sums = vec![0.0; self.partial_len];
                 let mut deltas = memory.lease();
-                let Deltas { images: scratch, planes } = &mut *deltas;
+                let Deltas { images: scratch, planes, wide, .. } = &mut *deltas;
                 scratch.resize_with(self.gradients.len(), Aligned::default);
                 // Halos are zero from the first allocation on.
                 for (buffer, image) in scratch.iter_mut().zip(&self.gradients) {
@@ -272,7 +273,7 @@ impl ImageStage {
                     let dy = self.output_gradient(isa, &dy[place.clone()], saved.output, place, planes);
                     let last = self.layers.len();
                     self.gradients[last].read_planes(isa, dy, &mut scratch[last]);
-                    self.image_backward(isa, &packed, arena, wanted, scratch, &mut sums);
+                    self.image_backward(isa, &packed, arena, wanted, scratch, wide, &mut sums);
                     if wanted {
                         let dx = &mut dx[(image - range.start) * self.input..][..self.input];
                         self.gradients[0].write_planes(isa, &scratch[0], dx);
@@ -325,6 +326,7 @@ impl ImageStage {
         arena: &[f32],
         wanted: bool,
         scratch: &mut [Aligned],
+        wide: &mut Vec<f32>,
         sums: &mut [f32],
     ) {
         let last = self.layers.len();
@@ -334,7 +336,7 @@ impl ImageStage {
             let [weight, bias] = &layer.partial;
             let y = (i + 1 < last)
                 .then(|| (layer.activation, &self.images[i + 1], &arena[self.places[i + 1].clone()]));
-            finish_gradient(isa, &self.gradients[i + 1], dy, y, &mut sums[bias.clone()]);
+            finish_gradient(isa, &self.gradients[i + 1], dy, y, &mut sums[bias.clone()], wide);
             let x = &arena[self.places[i].clone()];
             let (scalar, vector) = if layer.transposed { (&dy[..], x) } else { (x, &dy[..]) };
             layer.weights.accumulate(isa, scalar, vector, &mut sums[weight.clone()]);
@@ -373,10 +375,15 @@ pub(crate) struct Memory {
     scratch: Vec<f32>,
 }
 
-/// One image's gradients in a stage.
+/// A thread's memory in a stage in training.
 #[derive(Debug, Default)]
 pub(crate) struct Deltas {
+    /// One image's gradients.
     images: Vec<Aligned>,
     /// The output's, before the last activation, in planes.
     planes: Vec<f32>,
+    /// Sums of a bias's gradient.
+    wide: Vec<f32>,
+    /// The last layer's, forward.
+    forward: Vec<f32>,
 }

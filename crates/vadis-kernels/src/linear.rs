@@ -1,5 +1,6 @@
 //! Fully connected layers over a batch: matrix products on the same tile as the convolutions.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -195,21 +196,28 @@ pub(crate) fn product(
         most /= 2;
     }
     let down: Vec<_> = even_tiles(rows, most).collect();
-    (0..down.len() * across).into_par_iter().for_each_init(Buffers::default, |buffers, index| {
+    (0..down.len() * across).into_par_iter().for_each(|index| {
         let (first, count) = down[index / across];
         let start = index % across * width;
         let range = start..columns.min(start + width);
         let task = Task { isa, scalars, vectors, terms, rows, first, count, columns: range.clone() };
-        task.sum(buffers);
-        for (row, sums) in buffers.sums.chunks_exact(task.width()).take(count).enumerate() {
-            let place = (first + row) * columns;
-            // SAFETY: tasks differ in their rows or in their columns.
-            #[allow(unsafe_code)]
-            let part = unsafe { output.part(place + range.start..place + range.end) };
-            part.copy_from_slice(&sums[..range.len()]);
-            epilogue(part, range.clone());
-        }
+        BUFFERS.with_borrow_mut(|buffers| {
+            task.sum(buffers);
+            for (row, sums) in buffers.sums.chunks_exact(task.width()).take(count).enumerate() {
+                let place = (first + row) * columns;
+                // SAFETY: tasks differ in their rows or in their columns.
+                #[allow(unsafe_code)]
+                let part = unsafe { output.part(place + range.start..place + range.end) };
+                part.copy_from_slice(&sums[..range.len()]);
+                epilogue(part, range.clone());
+            }
+        });
     });
+}
+
+thread_local! {
+    /// Kept: a product of a small network takes no longer than the system takes to clear them.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 /// A task's memory.
@@ -288,7 +296,7 @@ impl Task<'_> {
             let nothing = End::Bias { lanes: &[0.0; WIDTH], relu: false };
             let end = if start == 0 { nothing } else { End::Add };
             let indices = self.columns.start / WIDTH..self.columns.end.div_ceil(WIDTH);
-            let len = terms.len().next_multiple_of(halves::TERMS) / 2 * halves::pair_len(2);
+            let len = terms.len().div_ceil(halves::TERMS) * halves::tile_len(2);
             packed.resize(indices.len() * len);
             for (index, to) in packed.chunks_exact_mut(len).enumerate() {
                 let (panel, blocks) = (indices.start + index, blocks(index));

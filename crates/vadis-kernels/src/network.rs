@@ -115,7 +115,7 @@ impl Network {
             input: plan.input().iter().product(),
             output: plan.output().iter().product(),
             parameters: plan.parameter_count(),
-            stages: stages(plan.steps()),
+            stages: stages(isa, plan.steps()),
         }
     }
 
@@ -136,13 +136,13 @@ impl Network {
         workspace.fit(self, batch);
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(x.to_vec()) };
         let mut output = Vec::with_capacity(batch * self.output);
-        let Workspace { arenas, edges, .. } = workspace;
+        let Workspace { arenas, edges, memory, .. } = workspace;
         for (index, stage) in self.stages.iter().enumerate() {
             let (before, after) = edges.split_at_mut(index + 1);
             let x = if index == 0 { x } else { &before[index][..] };
             let len = if index == last { batch * self.output } else { 0 };
             let copy = &mut output.spare_capacity_mut()[..len];
-            stage.forward(self.isa, parameter, x, &mut arenas[index], &mut after[0], copy);
+            stage.forward(self.isa, parameter, x, &mut arenas[index], &memory[index], &mut after[0], copy);
         }
         // SAFETY: the vector has room for so many values, and the last stage copied as many into it.
         unsafe { output.set_len(batch * self.output) };
@@ -351,18 +351,20 @@ impl Stage {
 
     /// A forward pass in training: fills `arena`, `y` and, unless that is empty, all of `copy` with the
     /// values of `y`.
+    #[expect(clippy::too_many_arguments, reason = "a pass reads, and writes what is kept and memory")]
     fn forward(
         &self,
         isa: Isa,
         parameter: &[f32],
         x: &[f32],
         arena: &mut [f32],
+        memory: &Pool<Deltas>,
         y: &mut [f32],
         copy: &mut [MaybeUninit<f32>],
     ) {
         assert!(copy.is_empty() || copy.len() == y.len(), "a copy of the whole output");
         match self {
-            Self::Images(stage) => stage.forward(isa, parameter, x, arena, y, copy),
+            Self::Images(stage) => stage.forward(isa, parameter, x, arena, memory, y, copy),
             Self::Linear(stage) => {
                 stage.forward(isa, parameter, stage.vectors(parameter), x, y);
                 copy.write_copy_of_slice(&y[..copy.len()]);
@@ -392,12 +394,12 @@ impl Stage {
 }
 
 /// Cuts the layers into stages. A reshape leaves `[channels][height][width]` order as it is.
-fn stages(steps: &[Step]) -> Vec<Stage> {
+fn stages(isa: Isa, steps: &[Step]) -> Vec<Stage> {
     let mut stages = Vec::new();
     let mut images: Vec<&Step> = Vec::new();
     let close = |images: &mut Vec<&Step>, stages: &mut Vec<Stage>| {
         if !images.is_empty() {
-            stages.push(Stage::Images(ImageStage::new(images)));
+            stages.push(Stage::Images(ImageStage::new(isa, images)));
             images.clear();
         }
     };

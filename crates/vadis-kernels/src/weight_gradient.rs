@@ -27,28 +27,33 @@ pub(crate) struct WeightGradient {
     window: Window,
     scalar: Image,
     vector: Image,
-    /// Lanes run over the window instead of the channels of `vector`: for those with few channels.
+    /// Lanes run over the window instead of the channels of `vector`: for those with few channels, and by tiles.
     window_lanes: bool,
-    /// If tiles of halves suit it.
+    /// If it runs by tiles of halves.
     #[cfg(target_arch = "x86_64")]
     tiled: Option<Correlation>,
 }
 
 impl WeightGradient {
     /// `scalar` is the larger image (a convolution's input, a transposed one's output gradient).
-    pub(crate) fn new(window: Window, scalar: Image, vector: Image) -> Self {
+    pub(crate) fn new(#[allow(unused)] isa: Isa, window: Window, scalar: Image, vector: Image) -> Self {
         let run = window.kernel[1] * scalar.channels;
         let channels = vector.channels;
         let padded = |n: usize| n.next_multiple_of(LANES);
-        let window_lanes = padded(run) * channels < padded(channels) * run;
-        Self {
+        let mut new = Self {
             window,
             scalar,
             vector,
-            window_lanes,
+            window_lanes: padded(run) * channels < padded(channels) * run,
             #[cfg(target_arch = "x86_64")]
-            tiled: Correlation::new(window, scalar, vector).filter(|_| !window_lanes),
+            tiled: None,
+        };
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Amx {
+            new.tiled = Correlation::new(window, scalar, vector);
+            new.window_lanes |= new.tiled.is_some();
         }
+        new
     }
 
     /// Zeros that it needs around the scalar image.
@@ -82,7 +87,7 @@ impl WeightGradient {
     /// Adds one image's share to `partial`.
     pub(crate) fn accumulate(&self, isa: Isa, scalar: &[f32], vector: &[f32], partial: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
-        if let (Isa::Amx, Some(tiled)) = (isa, &self.tiled) {
+        if let Some(tiled) = &self.tiled {
             return tiled.accumulate(scalar, vector, partial);
         }
         let [rows, lanes] = self.shape();
@@ -150,26 +155,28 @@ fn bands(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// Multiplies the gradient `delta` by the activation's derivative where the activation's output is `y`
 /// (an image and its buffer; `None` if that is done), and adds its sum over all pixels, for each channel,
-/// to `sums`.
+/// to `sums`; `wide` is memory.
 pub(crate) fn finish_gradient(
     isa: Isa,
     image: &Image,
     delta: &mut [f32],
     y: Option<(Activation, &Image, &[f32])>,
     sums: &mut [f32],
+    wide: &mut Vec<f32>,
 ) {
     // Sixteen pixels abreast: a single running sum would wait for each addition.
-    let mut wide = vec![0.0; LANES * image.channels];
+    wide.clear();
+    wide.resize(LANES * image.channels, 0.0);
     for row in 0..image.height {
         let delta = &mut delta[image.row(row)];
         if let Some((activation, output, y)) = y {
             let y = &y[output.row(row)];
             for (delta, y) in delta.chunks_mut(wide.len()).zip(y.chunks(wide.len())) {
                 times_derivative(isa, activation, delta, y);
-                add(isa, &mut wide, delta);
+                add(isa, wide, delta);
             }
         } else {
-            delta.chunks(wide.len()).for_each(|delta| add(isa, &mut wide, delta));
+            delta.chunks(wide.len()).for_each(|delta| add(isa, wide, delta));
         }
     }
     for pixel in wide.chunks_exact(image.channels) {

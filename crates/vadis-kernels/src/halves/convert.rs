@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{LINE, TERMS, are_there, pair_len};
+use super::{LINE, PAIR, TERMS, TILE, are_there, tile_len};
 use crate::tile::LANES;
 use crate::transpose::{Pitch, x86};
 
@@ -39,16 +39,17 @@ pub(crate) struct Terms<'a> {
     pub(crate) count: usize,
 }
 
-/// Writes the halves of terms of some lanes, whole blocks of sixteen, in pairs of [`pair_len`] halves until `to` is full: zeros
-/// for terms that there are not.
+/// Writes the halves of terms of some lanes, whole blocks of sixteen, in pairs of terms until `to` is full: zeros for terms
+/// that there are not. Of two blocks the sixteen pairs of a tile follow on those of the first.
 ///
 /// # Panics
-/// If there are more terms than pairs, they leave their slice, or the machine has no such instructions.
+/// If there are more terms than pairs, they leave their slice, two blocks fill no whole tiles, or the machine has no such
+/// instructions.
 pub(crate) fn pairs(terms: Terms<'_>, blocks: usize, to: &mut [u16]) {
     let Terms { values, step, count } = terms;
-    let len = pair_len(blocks);
     assert!((1..=2).contains(&blocks), "one or two blocks");
-    assert!(to.len().is_multiple_of(len) && count <= 2 * (to.len() / len), "pairs of halves");
+    assert!(to.len().is_multiple_of(if blocks == 1 { PAIR } else { tile_len(2) }), "pairs of halves");
+    assert!(count <= 2 * (to.len() / (blocks * PAIR)), "pairs of halves");
     assert!(
         count == 0 || (count - 1).saturating_mul(step).saturating_add(blocks * LANES) <= values.len(),
         "terms"
@@ -58,8 +59,7 @@ pub(crate) fn pairs(terms: Terms<'_>, blocks: usize, to: &mut [u16]) {
     unsafe {
         match blocks {
             1 => pairs_avx512::<1>(values.as_ptr(), step, count, to),
-            2 => pairs_avx512::<2>(values.as_ptr(), step, count, to),
-            _ => unreachable!("one or two blocks"),
+            _ => pairs_avx512::<2>(values.as_ptr(), step, count, to),
         }
     }
 }
@@ -69,20 +69,18 @@ pub(crate) fn pairs(terms: Terms<'_>, blocks: usize, to: &mut [u16]) {
 /// # Panics
 /// As [`pairs`], and if terms fill no whole tiles.
 pub(crate) fn pairs_of_columns(values: &[f32], step: usize, count: usize, blocks: usize, to: &mut [u16]) {
-    let len = pair_len(blocks);
-    assert!(count.is_multiple_of(TERMS) && to.len() == count / 2 * len, "whole tiles");
+    assert!(count.is_multiple_of(TERMS) && to.len() == count / TERMS * tile_len(blocks), "whole tiles");
     let mut rows = [[0; LANES * LINE]; 2];
-    for (first, to) in (0..count).step_by(TERMS).zip(to.chunks_exact_mut(TERMS / 2 * len)) {
-        for block in 0..blocks {
-            let [upper, lower] = &mut rows;
-            let halves = upper.chunks_exact_mut(LINE).zip(lower.chunks_exact_mut(LINE));
-            for (lane, (upper, lower)) in halves.enumerate() {
-                split(&values[(block * LANES + lane) * step + first..][..TERMS], upper, lower);
-            }
-            // Lanes by pairs of terms become pairs of terms by lanes.
-            flip(upper, LINE, &mut to[block * LINE..], len);
-            flip(lower, LINE, &mut to[(blocks + block) * LINE..], len);
+    let places = (0..count).step_by(TERMS).flat_map(|first| (0..blocks).map(move |block| (first, block)));
+    for ((first, block), to) in places.zip(to.chunks_exact_mut(TILE)) {
+        let [upper, lower] = &mut rows;
+        let halves = upper.chunks_exact_mut(LINE).zip(lower.chunks_exact_mut(LINE));
+        for (lane, (upper, lower)) in halves.enumerate() {
+            split(&values[(block * LANES + lane) * step + first..][..TERMS], upper, lower);
         }
+        // Lanes by pairs of terms become pairs of terms by lanes.
+        flip(upper, LINE, to, PAIR);
+        flip(lower, LINE, &mut to[LINE..], PAIR);
     }
 }
 
@@ -105,7 +103,7 @@ pub(crate) fn flip(from: &[u16], from_row: usize, to: &mut [u16], to_row: usize)
 
 /// # Safety
 /// The machine has the sets, and so many halves can be written to both places.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
     let whole = from.len() - from.len() % LINE;
     // SAFETY: whole lines lie in all three.
@@ -133,7 +131,7 @@ unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
 
 /// # Safety
 /// The machine has the sets; `second` is as long as `first`, and so many positions' halves can be written to both places.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn join_avx512(first: &[f32], second: Option<&[f32]>, upper: *mut u16, lower: *mut u16) {
     for position in 0..first.len() / LANES {
         // SAFETY: the caller's.
@@ -151,52 +149,62 @@ unsafe fn join_avx512(first: &[f32], second: Option<&[f32]>, upper: *mut u16, lo
 }
 
 /// Upper and lower halves of 32 floats.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn both(x: [__m512; 2]) -> [__m512i; 2] {
-    let u = halves(x);
-    let back = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
-    let [low, high] = [_mm512_castsi512_si256(u), _mm512_extracti64x4_epi64::<1>(u)].map(back);
-    [u, halves([_mm512_sub_ps(x[0], low), _mm512_sub_ps(x[1], high)])]
+    const LANE: i32 = 0x0004_0004;
+    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    // Odd places: the upper bits of each number.
+    let order = _mm512_mullo_epi32(lane, _mm512_set1_epi32(LANE));
+    let order = _mm512_add_epi32(order, _mm512_set1_epi32(0x0003_0001));
+    halves(x).map(|[first, second]| _mm512_permutex2var_epi16(first, order, second))
 }
 
-/// bf16 of 32 floats, rounded to the nearest.
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn halves([first, second]: [__m512; 2]) -> __m512i {
-    // SAFETY: both are 512 bits of sixteen-bit numbers.
-    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first)) }
+/// Two vectors as halves, which lie in the upper bits of each number: upper halves, then lower ones.
+///
+/// Numbers are rounded as integers, to the nearest, halves away from zero.
+#[target_feature(enable = "avx512f")]
+fn halves(x: [__m512; 2]) -> [[__m512i; 2]; 2] {
+    const UPPER: i32 = !0xffff;
+    let rounded = |x: __m512| _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+    let upper = x.map(rounded);
+    let lower = [0, 1].map(|i| {
+        let upper = _mm512_castsi512_ps(_mm512_and_si512(upper[i], _mm512_set1_epi32(UPPER)));
+        rounded(_mm512_sub_ps(x[i], upper))
+    });
+    [upper, lower]
 }
 
 /// # Safety
-/// The machine has the sets; `count` terms of `N` blocks can be read, `step` apart, and `to` has whole pairs, as many at least.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// The machine has the sets; `count` terms of `N` blocks can be read, `step` apart, and `to` has whole pairs, as many at least;
+/// of two blocks whole tiles.
+#[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn pairs_avx512<const N: usize>(values: *const f32, step: usize, count: usize, to: &mut [u16]) {
-    // Even places take the first term's lanes, odd ones the second's.
-    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    let order = _mm512_or_si512(lane, _mm512_slli_epi32::<16>(_mm512_add_epi32(lane, _mm512_set1_epi32(16))));
     // SAFETY: the caller's.
     let term =
         |term: usize, block: usize| unsafe { _mm512_loadu_ps(values.add(term * step + block * LANES)) };
-    for (pair, to) in to.chunks_exact_mut(pair_len(N)).enumerate() {
+    for pair in 0..to.len() / (N * PAIR) {
         let [even, odd] = [2 * pair, 2 * pair + 1];
+        let place = pair / LANES * N * TILE + pair % LANES * PAIR;
         for block in 0..N {
             let terms = [
                 if even < count { term(even, block) } else { _mm512_setzero_ps() },
                 if odd < count { term(odd, block) } else { _mm512_setzero_ps() },
             ];
-            let u = _mm512_permutexvar_epi16(order, halves(terms));
-            let back = [_mm512_slli_epi32::<16>(u), _mm512_and_si512(u, _mm512_set1_epi32(!0xffff))];
-            let left = [
-                _mm512_sub_ps(terms[0], _mm512_castsi512_ps(back[0])),
-                _mm512_sub_ps(terms[1], _mm512_castsi512_ps(back[1])),
-            ];
-            let l = _mm512_permutexvar_epi16(order, halves(left));
+            let [u, l] = both_of_pair(terms);
             // SAFETY: a pair has two lines of each block.
             unsafe {
-                _mm512_storeu_si512(to.as_mut_ptr().add(block * LINE).cast(), u);
-                _mm512_storeu_si512(to.as_mut_ptr().add((N + block) * LINE).cast(), l);
+                let to = to.as_mut_ptr().add(place + block * TILE);
+                _mm512_storeu_si512(to.cast(), u);
+                _mm512_storeu_si512(to.add(LINE).cast(), l);
             }
         }
     }
+}
+
+/// Upper and lower halves of two terms of sixteen lanes, the terms of a lane side by side.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn both_of_pair(terms: [__m512; 2]) -> [__m512i; 2] {
+    halves(terms).map(|[even, odd]| _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(even), odd))
 }
 
 #[cfg(test)]
@@ -235,25 +243,39 @@ mod tests {
         }
         let blocks = 2;
         let from = values(LINE * blocks * LANES);
-        let (mut upper, mut lower) = (vec![0; from.len()], vec![0; from.len()]);
-        split(&from, &mut upper, &mut lower);
-        let mut to = vec![0; LANES * pair_len(blocks)];
+        let mut to = vec![0; tile_len(blocks)];
         pairs(Terms { values: &from, step: blocks * LANES, count: LINE }, blocks, &mut to);
-        for (half, expected) in [upper, lower].iter().enumerate() {
-            for (i, &value) in expected.iter().enumerate() {
-                let (term, block, lane) = (i / 32, i % 32 / 16, i % 16);
-                let place =
-                    term / 2 * pair_len(blocks) + (half * blocks + block) * LINE + 2 * lane + term % 2;
-                assert_eq!(to[place], value, "half {half} of term {term}, lane {lane}");
-            }
+        for (i, &x) in from.iter().enumerate() {
+            let (term, block, lane) = (i / 32, i % 32 / 16, i % 16);
+            let place = block * TILE + term / 2 * PAIR + 2 * lane + term % 2;
+            let [u, l] = [place, place + LINE].map(|place| f64::from(float(to[place])));
+            let x = f64::from(x);
+            assert!((u - x).abs() <= x.abs() / 256.0, "term {term} of lane {lane}: {x}, {u}");
+            assert!((x - u - l).abs() <= x.abs() / 131_072.0, "term {term} of lane {lane}: {x}, {u}, {l}");
         }
         let mut rows = vec![0; LANES * 40];
-        flip(&to[LINE..], pair_len(blocks), &mut rows, 40);
+        flip(&to[TILE..], PAIR, &mut rows, 40);
         for lane in 0..LANES {
             for term in 0..LINE {
-                let pair = term / 2 * pair_len(blocks) + LINE;
+                let pair = TILE + term / 2 * PAIR;
                 assert_eq!(rows[lane * 40 + term], to[pair + 2 * lane + term % 2]);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_so() {
+        if !are_there() {
+            return;
+        }
+        let values = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 0.0, -0.0];
+        let mut to = [0; PAIR];
+        let terms: Vec<_> = values.iter().copied().cycle().take(2 * LANES).collect();
+        pairs(Terms { values: &terms, step: LANES, count: 2 }, 1, &mut to);
+        for (lane, x) in terms[..LANES].iter().enumerate() {
+            let sum = float(to[2 * lane]) + float(to[LINE + 2 * lane]);
+            assert_eq!(sum.is_finite(), x.abs() < f32::MAX, "{x}: {sum}");
+            assert_eq!(sum == 0.0, *x == 0.0, "{x}: {sum}");
         }
     }
 
@@ -263,7 +285,7 @@ mod tests {
             return;
         }
         let mut values = values(3 * LANES);
-        let [mut missing, mut zeros] = [vec![1; 3 * pair_len(1)], vec![1; 3 * pair_len(1)]];
+        let [mut missing, mut zeros] = [vec![1; 3 * PAIR], vec![1; 3 * PAIR]];
         pairs(Terms { values: &values, step: LANES, count: 3 }, 1, &mut missing);
         values.resize(6 * LANES, 0.0);
         pairs(Terms { values: &values, step: LANES, count: 6 }, 1, &mut zeros);

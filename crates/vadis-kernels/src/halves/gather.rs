@@ -1,6 +1,6 @@
 //! A gather's parts by tiles: which groups suit, their weights, and an image's halves.
 
-use super::{Chunk, End, LINE, Product, TERMS, Terms, Tiles, next_rows, pairs, split, tile_len};
+use super::{Chunk, End, LINE, Product, TERMS, TILE, Terms, Tiles, next_rows, pairs, split, tile_len};
 use crate::amx::ROWS;
 use crate::conv::Image as Shape;
 use crate::tile::LANES;
@@ -39,10 +39,13 @@ impl Tiled {
     }
 
     /// The tiles of runs that start there in the image's halves.
-    pub(crate) fn chunks(self, runs: impl Iterator<Item = usize>) -> Vec<Chunk> {
-        let tiles = runs.flat_map(|run| (0..self.tiles).map(move |tile| run + tile * TERMS));
+    pub(crate) fn chunks(self, runs: impl ExactSizeIterator<Item = usize>) -> Vec<Chunk> {
+        // Of its length from the start: a vector that grows waits for the other threads' memory.
+        let mut chunks = Vec::with_capacity(runs.len() * self.tiles);
         let places = (self.panel..).step_by(tile_len(self.blocks));
-        tiles.zip(places).map(|(a, b)| Chunk { a, b }).collect()
+        let tiles = runs.flat_map(|run| (0..self.tiles).map(move |tile| run + tile * TERMS));
+        chunks.extend(tiles.zip(places).map(|(a, b)| Chunk { a, b }));
+        chunks
     }
 
     /// The sums of a rectangle's places, from the image's start and to the output's.
@@ -67,6 +70,7 @@ impl Tiled {
                 a_row: from[1],
                 a_next: next[0] * from[0] + next[1] * from[1],
                 b: weights,
+                b_next: [TILE; 2],
                 chunks,
                 rows,
                 blocks: self.blocks,

@@ -1,7 +1,7 @@
 //! Products of floats by tiles (AMX): each float as the sum of two halves of sixteen bits, which tiles multiply sixteen
 //! times as fast as vectors do floats.
 //!
-//! x = u + l + ε with u = bf16(x), l = bf16(x − u) and |ε| ≤ 2⁻¹⁷ |x|; a·b is summed as a_u·b_l + a_u·b_u + a_l·b_u, in
+//! x = u + l + ε with u = bf16(x), l = bf16(x − u), rounded to the nearest, and |ε| ≤ 2⁻¹⁷ |x|; a·b is summed as a_u·b_l + a_u·b_u + a_l·b_u, in
 //! 32-bit floats (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
 //! Computations", ARITH 2019). Three products of sixteen times the speed are five times the speed. An error is some 2⁻¹⁷ of
 //! the terms of a sum, where that of plain floats is 2⁻²⁴ for each of them.
@@ -32,14 +32,15 @@ pub(crate) const LINE: usize = 32;
 /// Terms that are multiplied at a time.
 pub(crate) const TERMS: usize = LINE;
 
-/// Halves of one pair of terms in blocks of sixteen lanes: the upper ones of all blocks, then the lower ones.
-pub(crate) fn pair_len(blocks: usize) -> usize {
-    2 * blocks * LINE
-}
+/// Halves of one pair of terms of sixteen lanes: upper ones, then lower ones.
+pub(crate) const PAIR: usize = 2 * LINE;
 
-/// Halves of a tile's terms in so many blocks.
+/// Halves of a tile's terms of sixteen lanes.
+pub(crate) const TILE: usize = TERMS / 2 * PAIR;
+
+/// Halves of a tile's terms in so many blocks of lanes, one block after another.
 pub(crate) fn tile_len(blocks: usize) -> usize {
-    TERMS / 2 * pair_len(blocks)
+    blocks * TILE
 }
 
 /// Rows of the next product's two tiles, where so many are left.
@@ -54,7 +55,6 @@ pub(crate) fn are_there() -> bool {
         is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512bf16")
             && amx::are_there(amx::Of::Halves)
     })
 }

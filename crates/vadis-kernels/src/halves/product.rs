@@ -5,12 +5,12 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::{LINE, TERMS, are_there, tile_len};
+use super::{LINE, PAIR, TERMS, TILE, are_there};
 use crate::amx::{self, BYTES, ROWS, Shapes};
 use crate::tile::{LANES, WIDTH};
 
 /// Sums of a tile.
-const TILE: usize = ROWS * LANES;
+const SUMS: usize = ROWS * LANES;
 
 /// This thread's tiles, in the shapes that products need.
 pub(crate) struct Tiles {
@@ -22,7 +22,7 @@ pub(crate) struct Tiles {
 
 /// Four tiles.
 #[repr(C, align(64))]
-struct Sums([f32; 4 * TILE]);
+struct Sums([f32; 4 * SUMS]);
 
 impl Tiles {
     /// Runs `work` with the tiles.
@@ -34,7 +34,7 @@ impl Tiles {
         let shapes = Shapes::new([[ROWS, BYTES]; 8]);
         // SAFETY: there are tiles. Products alone use them within, as `work` gets none of another kind.
         unsafe {
-            amx::with_shapes(&shapes, || work(&mut Self { sums: Sums([0.0; 4 * TILE]), here: PhantomData }))
+            amx::with_shapes(&shapes, || work(&mut Self { sums: Sums([0.0; 4 * SUMS]), here: PhantomData }))
         }
     }
 }
@@ -54,12 +54,12 @@ impl Tiles {
         out: &mut [f32],
         out_row: usize,
     ) {
-        assert!(rows > 0 && rows <= ROWS && block < 2, "rows of a tile");
+        assert!(rows > 0 && rows <= ROWS && 2 * tile + block < 4, "rows of a tile");
         assert!(
             (rows - 1).saturating_mul(out_row).saturating_add(LANES) <= out.len(),
             "output out of bounds"
         );
-        let sums = &self.sums.0[(2 * tile + block) * TILE..][..TILE];
+        let sums = &self.sums.0[(2 * tile + block) * SUMS..][..SUMS];
         // SAFETY: just checked, and who has tiles has AVX-512.
         unsafe { finish(sums.as_ptr(), rows, block, end, out.as_mut_ptr(), out_row) }
     }
@@ -98,10 +98,12 @@ pub(crate) struct Product<'a> {
     pub(crate) a_next: usize,
     /// Pairs of terms, one after another, as [`super::pairs`] writes them: sixteen of them a chunk.
     pub(crate) b: &'a [u16],
+    /// From one block of lanes to the next, and from that to a third; may be negative, modulo 2⁶⁴.
+    pub(crate) b_next: [usize; 2],
     pub(crate) chunks: &'a [Chunk],
     /// Rows: up to sixteen, and up to sixteen others.
     pub(crate) rows: [usize; 2],
-    /// Blocks of sixteen lanes, one or two.
+    /// Blocks of sixteen lanes: one or two, or three for no more than sixteen rows.
     pub(crate) blocks: usize,
 }
 
@@ -110,17 +112,18 @@ impl Product<'_> {
     /// If a chunk leaves `a` or `b`: the safety of the kernel rests on this check.
     fn check(&self) {
         let Self { a, b, lower, a_row, rows: [first, second], blocks, .. } = *self;
-        assert!(
-            (1..=2).contains(&blocks) && (1..=ROWS).contains(&first) && second <= ROWS,
-            "one or two tiles"
-        );
+        assert!((1..=ROWS).contains(&first) && second <= ROWS, "one or two tiles of rows");
+        assert!((1..=if second > 0 { 2 } else { 3 }).contains(&blocks), "one or two blocks, or three");
         let reach = (ROWS - 1).saturating_mul(a_row).saturating_add(TERMS).saturating_add(lower);
-        let len = tile_len(blocks);
         for chunk in self.chunks {
             let start = self.first.saturating_add(chunk.a);
             let next = if second > 0 { start.wrapping_add(self.a_next) } else { start };
             assert!(start.max(next).saturating_add(reach) <= a.len(), "rows out of bounds");
-            assert!(chunk.b.saturating_add(len) <= b.len(), "lanes out of bounds");
+            let mut lanes = chunk.b;
+            for next in [0, self.b_next[0], self.b_next[1]].into_iter().take(blocks) {
+                lanes = lanes.wrapping_add(next);
+                assert!(lanes.saturating_add(TILE) <= b.len(), "lanes out of bounds");
+            }
         }
     }
 
@@ -136,7 +139,8 @@ impl Product<'_> {
         unsafe {
             match (self.rows[1] > 0, self.blocks) {
                 (false, 1) => sum::<1, 1>(self, sums),
-                (false, _) => sum::<1, 2>(self, sums),
+                (false, 2) => sum::<1, 2>(self, sums),
+                (false, _) => sum::<1, 3>(self, sums),
                 (true, 1) => sum::<2, 1>(self, sums),
                 (true, _) => sum::<2, 2>(self, sums),
             }
@@ -194,9 +198,12 @@ unsafe fn finish(sums: *const f32, rows: usize, block: usize, end: End<'_>, out:
 
 /// # Safety
 /// The product was checked, and has so many tiles of rows and blocks of lanes; the tiles have their shapes.
-unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut [f32; 4 * TILE]) {
+unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut [f32; 4 * SUMS]) {
+    // To other rows, or to a third block of lanes.
+    let next = if M == 1 { product.b_next[1] } else { product.a_next };
     /// `$sums`: (tile, its rows' tile, its lanes' tile, bytes into the sums). Each chunk's products with the lanes' lower
-    /// halves, then with their upper ones, then those of the rows' lower halves with the lanes' upper ones.
+    /// halves, then with their upper ones, then those of the rows' lower halves with the lanes' upper ones. `$low` ends at the
+    /// last block of lanes, `$up` starts there.
     macro_rules! sum {
         (
             [$(($tile:literal, $a:literal, $b:literal, $place:literal))*],
@@ -227,7 +234,7 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
                 "3:",
                 "mov {b:e}, 64",
                 $(concat!("tilestored [{sums} + {b}*1 + ", $place, "], tmm", $tile),)*
-                "/* {next} */",
+                "/* {next} {b_next} */",
                 chunk = inout(reg) product.chunks.as_ptr() => _,
                 left = inout(reg) product.chunks.len() => _,
                 rows = in(reg) product.a.as_ptr().wrapping_add(product.first),
@@ -235,9 +242,10 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
                 a = out(reg) _,
                 b = out(reg) _,
                 a_row = in(reg) 2 * product.a_row,
-                next = in(reg) product.a_next.wrapping_mul(2),
+                next = in(reg) next.wrapping_mul(2),
                 lower = in(reg) 2 * product.lower,
-                b_row = in(reg) 2 * N * BYTES,
+                b_row = in(reg) 2 * PAIR,
+                b_next = in(reg) product.b_next[0].wrapping_mul(2),
                 sums = in(reg) sums.as_mut_ptr(),
                 options(nostack),
             )
@@ -254,12 +262,33 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
                 ["tileloadd tmm6, [{b} + {b_row}*1 + 64]"],
                 ["tileloadd tmm6, [{b} + {b_row}*1]"]
             ),
-            (1, _) => sum!(
+            (1, 2) => sum!(
                 [(0, 4, 6, 0) (1, 4, 7, 1024)],
                 [],
                 [],
-                ["tileloadd tmm6, [{b} + {b_row}*1 + 128]" "tileloadd tmm7, [{b} + {b_row}*1 + 192]"],
-                ["tileloadd tmm6, [{b} + {b_row}*1]" "tileloadd tmm7, [{b} + {b_row}*1 + 64]"]
+                [
+                    "tileloadd tmm6, [{b} + {b_row}*1 + 64]" "add {b}, {b_next}"
+                    "tileloadd tmm7, [{b} + {b_row}*1 + 64]"
+                ],
+                [
+                    "tileloadd tmm7, [{b} + {b_row}*1]" "sub {b}, {b_next}"
+                    "tileloadd tmm6, [{b} + {b_row}*1]"
+                ]
+            ),
+            (1, _) => sum!(
+                [(0, 4, 6, 0) (1, 4, 7, 1024) (2, 4, 5, 2048)],
+                [],
+                [],
+                [
+                    "tileloadd tmm6, [{b} + {b_row}*1 + 64]" "add {b}, {b_next}"
+                    "tileloadd tmm7, [{b} + {b_row}*1 + 64]" "add {b}, {next}"
+                    "tileloadd tmm5, [{b} + {b_row}*1 + 64]"
+                ],
+                [
+                    "tileloadd tmm5, [{b} + {b_row}*1]" "sub {b}, {next}"
+                    "tileloadd tmm7, [{b} + {b_row}*1]" "sub {b}, {b_next}"
+                    "tileloadd tmm6, [{b} + {b_row}*1]"
+                ]
             ),
             (_, 1) => sum!(
                 [(0, 4, 6, 0) (2, 5, 6, 2048)],
@@ -272,8 +301,14 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
                 [(0, 4, 6, 0) (1, 4, 7, 1024) (2, 5, 6, 2048) (3, 5, 7, 3072)],
                 ["add {a}, {next}" "tileloadd tmm5, [{a} + {a_row}*1]"],
                 ["tileloadd tmm5, [{a} + {a_row}*1]" "sub {a}, {next}"],
-                ["tileloadd tmm6, [{b} + {b_row}*1 + 128]" "tileloadd tmm7, [{b} + {b_row}*1 + 192]"],
-                ["tileloadd tmm6, [{b} + {b_row}*1]" "tileloadd tmm7, [{b} + {b_row}*1 + 64]"]
+                [
+                    "tileloadd tmm6, [{b} + {b_row}*1 + 64]" "add {b}, {b_next}"
+                    "tileloadd tmm7, [{b} + {b_row}*1 + 64]"
+                ],
+                [
+                    "tileloadd tmm7, [{b} + {b_row}*1]" "sub {b}, {b_next}"
+                    "tileloadd tmm6, [{b} + {b_row}*1]"
+                ]
             ),
         }
     }
@@ -281,7 +316,7 @@ unsafe fn sum<const M: usize, const N: usize>(product: &Product<'_>, sums: &mut 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Terms, pair_len, pairs, split};
+    use super::super::{Terms, pairs, split, tile_len};
     use super::*;
 
     fn values(len: usize, seed: usize) -> Vec<f32> {
@@ -297,7 +332,7 @@ mod tests {
         let mut halves = vec![0; 2 * a.len() + TERMS];
         let (upper, lower) = halves.split_at_mut(a.len());
         split(&a, upper, &mut lower[..a.len()]);
-        let mut packed = vec![0; terms / 2 * pair_len(blocks)];
+        let mut packed = vec![0; chunks * tile_len(blocks)];
         pairs(Terms { values: &b, step: lanes, count: terms }, blocks, &mut packed);
         let places: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * tile_len(blocks) }).collect();
         let mut bias = [0.0; WIDTH];
@@ -312,6 +347,7 @@ mod tests {
             a_row,
             a_next: 16 * a_row,
             b: &packed,
+            b_next: [TILE; 2],
             chunks: &places,
             rows,
             blocks,
@@ -358,6 +394,7 @@ mod tests {
             a_row: 2,
             a_next: 0,
             b: &[0; 1024],
+            b_next: [0; 2],
             chunks: &chunks,
             rows: [16, 0],
             blocks: 1,

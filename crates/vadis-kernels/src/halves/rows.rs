@@ -1,7 +1,7 @@
 //! The rows' side of a product from a matrix as it lies in memory.
 
 use super::{
-    Chunk, End, LINE, Product, TERMS, Terms, Tiles, flip, next_rows, pair_len, pairs, split, tile_len,
+    Chunk, End, LINE, PAIR, Product, TERMS, TILE, Terms, Tiles, flip, next_rows, pairs, split, tile_len,
 };
 use crate::aligned::Aligned;
 use crate::amx::ROWS;
@@ -48,7 +48,7 @@ impl Rows {
     pub(crate) fn read_terms(&mut self, values: &[f32], step: usize, rows: usize, terms: usize) {
         let pitch = self.fit(terms);
         let padded = terms.next_multiple_of(LINE);
-        self.pairs.resize(padded / 2 * pair_len(1), 0);
+        self.pairs.resize(padded / 2 * PAIR, 0);
         for first in (0..rows).step_by(LANES) {
             let count = (rows - first).min(LANES);
             let lanes = if count == LANES {
@@ -64,8 +64,8 @@ impl Rows {
             pairs(lanes, 1, &mut self.pairs);
             for (half, place) in [0, MOST * pitch].into_iter().enumerate() {
                 for line in 0..padded / LINE {
-                    let from = &self.pairs[line * LANES * pair_len(1) + half * LINE..];
-                    flip(from, pair_len(1), &mut self.values[place + first * pitch + line * LINE..], pitch);
+                    let from = &self.pairs[line * LANES * PAIR + half * LINE..];
+                    flip(from, PAIR, &mut self.values[place + first * pitch + line * LINE..], pitch);
                 }
             }
         }
@@ -92,6 +92,7 @@ impl Rows {
             a_row: pitch,
             a_next: ROWS * pitch,
             b: panel,
+            b_next: [TILE; 2],
             chunks: &chunks,
             rows: next_rows(size.rows),
             blocks: size.blocks,

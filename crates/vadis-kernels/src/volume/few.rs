@@ -18,7 +18,7 @@ use crate::tile::LANES;
 use {
     super::halves::{as_halves, as_halves_mut, join_pair},
     crate::amx::ROWS,
-    crate::halves::{self, Chunk, End, LINE, Product, Terms, Tiles, tile_len},
+    crate::halves::{self, Chunk, End, LINE, Product, TILE, Terms, Tiles, tile_len},
 };
 
 /// Positions of a row below which tiles take longer than vectors.
@@ -343,6 +343,7 @@ impl Few {
                             a_row: LINE,
                             a_next: ROWS * LINE,
                             b: weights,
+                            b_next: [TILE; 2],
                             chunks: &chunks,
                             rows: halves::next_rows(count - first),
                             blocks,

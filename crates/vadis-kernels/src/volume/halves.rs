@@ -16,7 +16,7 @@ use super::slices::{InOrder, Slices};
 use super::taps::{Tap, Window};
 use crate::Isa;
 use crate::amx::ROWS;
-use crate::halves::{self, Chunk, End, LINE, Product, TERMS, Terms, Tiles, tile_len};
+use crate::halves::{self, Chunk, End, LINE, Product, TERMS, TILE, Terms, Tiles, tile_len};
 use crate::shared::Shared;
 use crate::tile::LANES;
 
@@ -275,6 +275,7 @@ impl ByHalves {
             a_row,
             a_next,
             b: weights,
+            b_next: [TILE; 2],
             chunks,
             rows,
             blocks: self.direct.width(task.panel),
