@@ -153,6 +153,7 @@ impl ImageStage {
 
     /// In training: `arena` keeps the activations; `copy` gets the values of `y`, all of them, unless it is
     /// empty.
+    #[expect(clippy::too_many_arguments, reason = "a pass reads, and writes what is kept and memory")]
     pub(crate) fn forward(
         &self,
         isa: Isa,
@@ -319,6 +320,7 @@ impl ImageStage {
 
     /// One image's way back from the gradient before the last activation, which is in `scratch`'s last:
     /// adds to the partial sums and leaves the input's gradient, if wanted, in `scratch[0]`.
+    #[expect(clippy::too_many_arguments, reason = "private, and all of it is one image's state")]
     fn image_backward(
         &self,
         isa: Isa,

@@ -113,6 +113,8 @@ unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
         _mm512_storeu_si512(lower.cast(), l);
     };
     for i in (0..whole).step_by(LINE) {
+        prefetch(from.as_ptr().wrapping_add(i));
+        prefetch(from.as_ptr().wrapping_add(i + LANES));
         line(from[i..].as_ptr(), upper.wrapping_add(i), lower.wrapping_add(i));
     }
     let rest = from.len() - whole;
@@ -134,6 +136,8 @@ unsafe fn split_avx512(from: &[f32], upper: *mut u16, lower: *mut u16) {
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn join_avx512(first: &[f32], second: Option<&[f32]>, upper: *mut u16, lower: *mut u16) {
     for position in 0..first.len() / LANES {
+        prefetch(first.as_ptr().wrapping_add(position * LANES));
+        prefetch(second.unwrap_or(first).as_ptr().wrapping_add(position * LANES));
         // SAFETY: the caller's.
         unsafe {
             let [u, l] = both([
@@ -146,6 +150,16 @@ unsafe fn join_avx512(first: &[f32], second: Option<&[f32]>, upper: *mut u16, lo
             _mm512_storeu_si512(lower.add(position * LINE).cast(), l);
         }
     }
+}
+
+/// Asks for what lies some way behind a value, if there is anything: what is brought to halves often comes from memory, and is
+/// done with before that has answered.
+#[inline(always)]
+fn prefetch(value: *const f32) {
+    /// Bytes.
+    const AHEAD: usize = 2048;
+    // SAFETY: prefetching reads nothing, and is in all of this architecture.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(value.wrapping_byte_add(AHEAD).cast()) }
 }
 
 /// Upper and lower halves of 32 floats.
@@ -190,6 +204,9 @@ unsafe fn pairs_avx512<const N: usize>(values: *const f32, step: usize, count: u
                 if even < count { term(even, block) } else { _mm512_setzero_ps() },
                 if odd < count { term(odd, block) } else { _mm512_setzero_ps() },
             ];
+            for term in [even, odd] {
+                prefetch(values.wrapping_add(term * step + block * LANES));
+            }
             let [u, l] = both_of_pair(terms);
             // SAFETY: a pair has two lines of each block.
             unsafe {

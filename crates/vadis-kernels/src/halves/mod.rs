@@ -11,6 +11,7 @@
 mod convert;
 mod correlate;
 mod gather;
+mod phases;
 mod product;
 mod rows;
 
@@ -23,6 +24,7 @@ use crate::amx::{self, ROWS};
 pub(crate) use self::convert::{Terms, flip, join, pairs, pairs_of_columns, split};
 pub(crate) use self::correlate::Correlation;
 pub(crate) use self::gather::{Image, Rect, Tiled};
+pub(crate) use self::phases::{Block, Flipped, Phases, distances};
 pub(crate) use self::product::{Chunk, End, Product, Tiles};
 pub(crate) use self::rows::{MOST, Rows, Size};
 

@@ -10,6 +10,8 @@ use super::layout::{Layout, is_few};
 use super::plan::{Conv, Node, Operation, Plan};
 use super::slices::Slices;
 use super::taps::Window;
+#[cfg(target_arch = "x86_64")]
+use super::weight_halves::WeightsByHalves;
 use super::weights::WeightGradient;
 use super::winograd::{self, Epilogue, Pass, TileSize, Winograd};
 use crate::Isa;
@@ -19,6 +21,9 @@ use crate::elementwise::add;
 /// Time of a product by tiles of halves, relative to one of floats.
 #[cfg(target_arch = "x86_64")]
 const HALVES: f64 = 0.4;
+/// As above, in a weight gradient, where less is brought to halves for each product.
+#[cfg(target_arch = "x86_64")]
+const WEIGHT_HALVES: f64 = 0.3;
 
 /// A node ready to run.
 #[derive(Clone, Debug)]
@@ -70,6 +75,12 @@ pub(crate) enum WeightWay {
         /// Whether the scalars are those of the output's gradient, instead of the input.
         scalar_delta: bool,
     },
+    #[cfg(target_arch = "x86_64")]
+    Halves {
+        gradient: WeightsByHalves,
+        /// As above.
+        scalar_delta: bool,
+    },
     Winograd {
         winograd: Winograd,
         /// Whether it is that of a transposed convolution, whose sides have changed places.
@@ -84,6 +95,11 @@ impl WeightWay {
             Self::Direct { gradient: way, scalar_delta } => {
                 let (scalar, vector) = if *scalar_delta { (delta, x) } else { (x, delta) };
                 way.run(machine.isa, scalar, vector, gradient);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves { gradient: way, scalar_delta } => {
+                let (scalar, vector) = if *scalar_delta { (delta, x) } else { (x, delta) };
+                way.run(scalar, vector, gradient);
             }
             Self::Winograd { winograd, transposed } => {
                 let (input, output) = if *transposed { (delta, x) } else { (x, delta) };
@@ -356,21 +372,40 @@ fn ways(conv: &Conv, input: usize, output: usize, [values, deltas]: [&[Layout]; 
     let (x, dy) = (values[input], deltas[output]);
     let raw = Layout { margin: [0, 0], ..values[output] };
     let written = if conv.norm.is_some() { raw } else { values[output] };
-    let sides = if phased { [&dy, &x] } else { [&x, &dy] };
-    let winograd = winograd(&window, false, sides, fast.tiles, 1.0).filter(Winograd::has_weight_gradient);
-    let weights = if let Some(winograd) = winograd {
-        WeightWay::Winograd { winograd, transposed: phased }
-    } else {
-        let scalar_delta = scalar_delta(conv, &x, &dy);
-        let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
-        let gradient = WeightGradient::new(&window, scalar_delta != phased, scalar, vector);
-        WeightWay::Direct { gradient, scalar_delta }
-    };
+    let weights = weight_way(&window, phased, [x, dy], scalar_delta(conv, &x, &dy), fast);
     Ways {
         forward: Way::new(&window, phased, x, written, fast),
         backward: Way::new(&window, !phased, dy, deltas[input], fast),
         weights,
     }
+}
+
+fn weight_way(
+    window: &Window,
+    phased: bool,
+    [x, dy]: [Layout; 2],
+    scalar_delta: bool,
+    fast: Fast,
+) -> WeightWay {
+    let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
+    let turned = scalar_delta != phased;
+    let sides = if phased { [&dy, &x] } else { [&x, &dy] };
+    #[cfg(target_arch = "x86_64")]
+    let halves = fast.halves.then(|| WeightsByHalves::new(window, turned, scalar, vector)).flatten();
+    #[cfg(target_arch = "x86_64")]
+    let direct = if halves.is_some() { WEIGHT_HALVES } else { 1.0 };
+    #[cfg(not(target_arch = "x86_64"))]
+    let direct = 1.0;
+    let winograd = winograd(window, false, sides, fast.tiles, direct).filter(Winograd::has_weight_gradient);
+    if let Some(winograd) = winograd {
+        return WeightWay::Winograd { winograd, transposed: phased };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(gradient) = halves {
+        return WeightWay::Halves { gradient, scalar_delta };
+    }
+    let gradient = WeightGradient::new(window, turned, scalar, vector);
+    WeightWay::Direct { gradient, scalar_delta }
 }
 
 /// A node's convolution in inference writes its values directly.

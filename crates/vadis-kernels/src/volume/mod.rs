@@ -24,6 +24,8 @@ mod select;
 mod slices;
 mod sliding;
 mod taps;
+#[cfg(target_arch = "x86_64")]
+mod weight_halves;
 mod weights;
 mod winograd;
 
