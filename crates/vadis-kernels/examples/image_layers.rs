@@ -50,11 +50,13 @@ fn measure(name: &str, input: [usize; 3], layer: &Layer, runs: usize) -> Result<
     let dy = values(BATCH * plan.output().iter().product::<usize>());
     let frozen = network.freeze(&parameter)?;
     let mut workspace = Workspace::new();
-    network.forward(&parameter, &x, BATCH, &mut workspace)?;
+    let output = network.forward(&parameter, &x, BATCH, &mut workspace)?;
     let (mut scratch, mut y) = (Scratch::default(), Vec::new());
     let forward = best(runs, || frozen.run_into(&x, BATCH, &mut scratch, &mut y).map_err(Into::into))?;
     let backward = |input: bool| {
-        best(runs, || network.backward(&parameter, &workspace, &dy, input).map(drop).map_err(Into::into))
+        best(runs, || {
+            network.backward(&parameter, &workspace, &output, &dy, input).map(drop).map_err(Into::into)
+        })
     };
     let (weight, both) = (backward(false)?, backward(true)?);
     let work = 2e-9 * (BATCH * products(layer, input, plan.output())) as f64;

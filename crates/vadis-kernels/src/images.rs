@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::conv::{Gather, Halo, Image, Packed, Window};
 use crate::elementwise::{add, times_derivative};
+use crate::memory::cleared;
 use crate::network::Saved;
 use crate::planar::Planar;
 use crate::pool::Pool;
@@ -151,8 +152,7 @@ impl ImageStage {
         self.layers.iter().map(|layer| layer.forward.pack(isa, &parameter[layer.weight.clone()])).collect()
     }
 
-    /// In training: `arena` keeps the activations; `copy` gets the values of `y`, all of them, unless it is
-    /// empty.
+    /// In training: `arena` keeps the activations, all of `y` is written.
     #[expect(clippy::too_many_arguments, reason = "a pass reads, and writes what is kept and memory")]
     pub(crate) fn forward(
         &self,
@@ -161,19 +161,14 @@ impl ImageStage {
         x: &[f32],
         arena: &mut [f32],
         memory: &Pool<Deltas>,
-        y: &mut [f32],
-        copy: &mut [MaybeUninit<f32>],
+        y: &mut [MaybeUninit<f32>],
     ) {
         let packed = self.pack(isa, parameter);
-        let mut copies: Vec<_> = copy.chunks_mut(self.output).collect();
-        copies.resize_with(y.len() / self.output, Default::default);
         let images = x.par_chunks(self.input).zip(arena.par_chunks_mut(self.arena_len));
-        images.zip(y.par_chunks_mut(self.output).zip(copies)).for_each_init(
+        images.zip(y.par_chunks_mut(self.output)).for_each_init(
             || memory.lease(),
-            |memory, (image, out)| {
-                let ((x, arena), (y, copy)) = (image, out);
-                self.image_forward(isa, parameter, &packed, x, arena, &mut memory.forward, y);
-                copy.write_copy_of_slice(&y[..copy.len()]);
+            |memory, ((x, arena), y)| {
+                self.image_forward(isa, parameter, &packed, x, arena, &mut memory.forward, cleared(y));
             },
         );
     }
@@ -232,7 +227,7 @@ impl ImageStage {
         }
     }
 
-    /// Adds the parameters' gradients and, unless it is `None`, writes the input's.
+    /// Writes the parameters' gradients and, unless it is `None`, the input's.
     #[expect(clippy::too_many_arguments, reason = "a pass reads the saved, and writes gradients and memory")]
     pub(crate) fn backward(
         &self,
@@ -242,7 +237,7 @@ impl ImageStage {
         dy: &[f32],
         dx: Option<&mut Vec<f32>>,
         memory: &Pool<Deltas>,
-        gradient: &mut [f32],
+        gradient: &mut [MaybeUninit<f32>],
     ) {
         let wanted = dx.is_some();
         let pack = |layer: &ConvLayer| layer.backward.pack(isa, &parameter[layer.weight.clone()]);
@@ -291,7 +286,7 @@ impl ImageStage {
         for layer in &self.layers {
             let [weight, bias] = &layer.partial;
             layer.weights.scatter(&total[weight.clone()], &mut gradient[layer.weight.clone()]);
-            add(isa, &mut gradient[layer.bias.clone()], &total[bias.clone()]);
+            gradient[layer.bias.clone()].write_copy_of_slice(&total[bias.clone()]);
         }
     }
 

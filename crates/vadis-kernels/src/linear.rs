@@ -1,6 +1,7 @@
 //! Fully connected layers over a batch: matrix products on the same tile as the convolutions.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -10,6 +11,7 @@ use crate::Activation;
 use crate::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use crate::halves::{self, End, Rows, Terms};
+use crate::memory::as_places;
 use crate::shared::Shared;
 use crate::tile::{Isa, LANES, ROWS, Run, Start, Steps, Sums, WIDTH, even_tiles};
 use crate::transpose::{Pitch, transpose};
@@ -186,6 +188,20 @@ pub(crate) fn product(
     output: &mut [f32],
     epilogue: impl Fn(&mut [f32], Range<usize>) + Sync,
 ) {
+    #[allow(unsafe_code)]
+    // SAFETY: sums are written there.
+    let places = unsafe { as_places(output) };
+    write_product(isa, scalars, vectors, places, epilogue);
+}
+
+/// As [`product`], where there was nothing: all of the output is written.
+pub(crate) fn write_product(
+    isa: Isa,
+    scalars: Scalars<'_>,
+    vectors: Vectors<'_>,
+    output: &mut [MaybeUninit<f32>],
+    epilogue: impl Fn(&mut [f32], Range<usize>) + Sync,
+) {
     let [terms, columns] = vectors.shape();
     let rows = output.len() / columns;
     let output = Shared::new(output);
@@ -208,8 +224,7 @@ pub(crate) fn product(
                 // SAFETY: tasks differ in their rows or in their columns.
                 #[allow(unsafe_code)]
                 let part = unsafe { output.part(place + range.start..place + range.end) };
-                part.copy_from_slice(&sums[..range.len()]);
-                epilogue(part, range.clone());
+                epilogue(part.write_copy_of_slice(&sums[..range.len()]), range.clone());
             }
         });
     });

@@ -1,11 +1,13 @@
 //! A fully connected layer of a network, over the whole batch.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::elementwise::{activate, add, times_derivative};
-use crate::linear::{Matrix, Panels, Scalars, Vectors, product};
+use crate::linear::{Matrix, Panels, Scalars, Vectors, product, write_product};
+use crate::memory::cleared;
 use crate::{Activation, Isa};
 
 /// Biases whose gradients one task sums.
@@ -32,9 +34,17 @@ impl LinearStage {
         Vectors::columns(&parameter[self.weight.clone()], self.input, self.output)
     }
 
-    pub(crate) fn forward(&self, isa: Isa, parameter: &[f32], weight: Vectors<'_>, x: &[f32], y: &mut [f32]) {
+    /// Writes all of `y`.
+    pub(crate) fn forward(
+        &self,
+        isa: Isa,
+        parameter: &[f32],
+        weight: Vectors<'_>,
+        x: &[f32],
+        y: &mut [MaybeUninit<f32>],
+    ) {
         let bias = &parameter[self.bias.clone()];
-        product(isa, Scalars::Rows(x), weight, y, |row, columns| {
+        write_product(isa, Scalars::Rows(x), weight, y, |row, columns| {
             add(isa, row, &bias[columns]);
             activate(isa, self.activation, row);
         });
@@ -47,8 +57,8 @@ impl LinearStage {
             .for_each(|(dy, y)| times_derivative(isa, self.activation, dy, y));
     }
 
-    /// Adds the bias's gradient, writes the weight's and, unless it is `None`, the input's; `dy` is the
-    /// gradient before the activation.
+    /// Writes the weight's gradient, the bias's and, unless it is `None`, the input's; `dy` is the gradient before the
+    /// activation.
     pub(crate) fn backward(
         &self,
         isa: Isa,
@@ -56,15 +66,16 @@ impl LinearStage {
         x: &[f32],
         dy: &[f32],
         dx: Option<&mut Vec<f32>>,
-        gradient: &mut [f32],
+        gradient: &mut [MaybeUninit<f32>],
     ) {
         let batch = dy.len() / self.output;
         // dW[o][i] = Σ_n dy[n][o] · x[n][i]
         let vectors = Vectors::terms(x, batch, self.input);
-        product(isa, Scalars::Terms(dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
+        write_product(isa, Scalars::Terms(dy), vectors, &mut gradient[self.weight.clone()], |_, _| {});
         let bias = gradient[self.bias.clone()].par_chunks_mut(BIASES).enumerate();
         bias.for_each(|(index, bias)| {
             let place = index * BIASES..index * BIASES + bias.len();
+            let bias = cleared(bias);
             dy.chunks_exact(self.output).for_each(|dy| add(isa, bias, &dy[place.clone()]));
         });
         if let Some(dx) = dx {

@@ -19,6 +19,38 @@ pub fn zeros(len: usize) -> Vec<f32> {
     values
 }
 
+/// Values that tasks write part by part, and what each of them gives, in order. A part comes to its task as zeros, which are
+/// in the cache still: to clear all of them beforehand takes the memory a time of its own. `init` makes what a thread keeps.
+pub fn by_parts<S, T: Send>(
+    len: usize,
+    part: usize,
+    init: impl Fn() -> S + Sync + Send,
+    work: impl Fn(&mut S, usize, &mut [f32]) -> T + Sync + Send,
+) -> (Vec<f32>, Vec<T>) {
+    let mut values = Vec::with_capacity(len);
+    let parts = values.spare_capacity_mut()[..len].par_chunks_mut(part).enumerate();
+    let results = parts.map_init(init, |kept, (index, part)| work(kept, index, cleared(part))).collect();
+    // SAFETY: the vector has room for so many values, and all were cleared at least.
+    unsafe { values.set_len(len) };
+    (values, results)
+}
+
+/// Zeros where there was nothing.
+pub(crate) fn cleared(values: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    values.fill(MaybeUninit::new(0.0));
+    // SAFETY: all were just written.
+    unsafe { values.assume_init_mut() }
+}
+
+/// Values as places that are only written.
+///
+/// # Safety
+/// Nothing but values is written there.
+pub(crate) unsafe fn as_places(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the same layout; the caller vouches for what is written.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+}
+
 /// Asks the C library to keep freed memory instead of giving it back to the system at once, and the system to give large pages.
 ///
 /// A training step frees and allocates the same hundreds of megabytes again and again. By default glibc

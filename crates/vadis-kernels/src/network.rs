@@ -16,7 +16,7 @@ use crate::conv;
 use crate::images::{Deltas, ImageStage, Memory};
 use crate::linear::{Panels, Vectors};
 use crate::linear_stage::LinearStage;
-use crate::memory::zeros;
+use crate::memory::as_places;
 use crate::pool::Pool;
 use crate::{Activation, Isa, Layer, Plan, Step};
 
@@ -61,8 +61,7 @@ pub struct Workspace {
     batch: usize,
     /// For each stage its images' activations.
     arenas: Vec<Aligned>,
-    /// What arrives at each stage, and last the output. The first is kept for a linear stage only: nothing
-    /// else needs it on the way back.
+    /// What arrives at each stage. The first is kept for a linear stage only: nothing else needs it on the way back.
     edges: Vec<Vec<f32>>,
     /// The gradients at the same places, and those within each stage, while a backward pass runs.
     deltas: Pool<Vec<Vec<f32>>>,
@@ -109,6 +108,9 @@ impl Network {
     /// Compiles `plan` for `isa`, or for what the machine has if it lacks that.
     pub fn with_isa(plan: &Plan, isa: Isa) -> Self {
         let isa = if isa.is_available() { isa } else { Isa::detect() };
+        let written: usize = plan.steps().iter().map(|step| step.weight.len() + step.bias.len()).sum();
+        // A backward pass relies on it.
+        assert_eq!(written, plan.parameter_count(), "weights and biases are all parameters");
         Self {
             id: COMPILED.fetch_add(1, Ordering::Relaxed),
             isa,
@@ -135,17 +137,21 @@ impl Network {
         check("input", batch * self.input, x.len())?;
         workspace.fit(self, batch);
         let Some(last) = self.stages.len().checked_sub(1) else { return Ok(x.to_vec()) };
-        let mut output = Vec::with_capacity(batch * self.output);
+        let len = batch * self.output;
+        let mut output = Vec::with_capacity(len);
         let Workspace { arenas, edges, memory, .. } = workspace;
         for (index, stage) in self.stages.iter().enumerate() {
             let (before, after) = edges.split_at_mut(index + 1);
             let x = if index == 0 { x } else { &before[index][..] };
-            let len = if index == last { batch * self.output } else { 0 };
-            let copy = &mut output.spare_capacity_mut()[..len];
-            stage.forward(self.isa, parameter, x, &mut arenas[index], &memory[index], &mut after[0], copy);
+            let y = match index == last {
+                true => &mut output.spare_capacity_mut()[..len],
+                // SAFETY: a stage writes values.
+                false => unsafe { as_places(&mut after[0]) },
+            };
+            stage.forward(self.isa, parameter, x, &mut arenas[index], &memory[index], y);
         }
-        // SAFETY: the vector has room for so many values, and the last stage copied as many into it.
-        unsafe { output.set_len(batch * self.output) };
+        // SAFETY: the vector has room for so many values, and the last stage wrote as many.
+        unsafe { output.set_len(len) };
         if matches!(self.stages[0], Stage::Linear(_)) {
             edges[0].clear();
             edges[0].extend_from_slice(x);
@@ -154,38 +160,41 @@ impl Network {
     }
 
     /// The gradients of a loss whose gradient with respect to the output is `dy`, after
-    /// [`Network::forward`] with the same `parameter` left `workspace`. `input` asks for the input's.
+    /// [`Network::forward`] with the same `parameter` left `workspace` and gave `output`. `input` asks for the input's.
     ///
     /// # Errors
-    /// `parameter` or `dy` has another length than the plan and the workspace's batch say.
+    /// `parameter`, `output` or `dy` has another length than the plan and the workspace's batch say.
     pub fn backward(
         &self,
         parameter: &[f32],
         workspace: &Workspace,
+        output: &[f32],
         dy: &[f32],
         input: bool,
     ) -> Result<Gradients, SizeError> {
         check("parameter", self.parameters, parameter.len())?;
+        check("output", workspace.batch * self.output, output.len())?;
         check("output gradient", workspace.batch * self.output, dy.len())?;
         check("workspace", self.stages.len(), workspace.arenas.len())?;
-        let mut gradient = zeros(self.parameters);
+        let mut gradient = Vec::with_capacity(self.parameters);
+        let places = &mut gradient.spare_capacity_mut()[..self.parameters];
         let mut deltas = workspace.deltas.lease();
         deltas.resize_with(self.stages.len() + 1, Vec::new);
         for (index, stage) in self.stages.iter().enumerate().rev() {
             let wanted = input || index > 0;
+            let last = index + 1 == self.stages.len();
             let saved = Saved {
                 input: &workspace.edges[index],
                 arena: &workspace.arenas[index],
-                output: &workspace.edges[index + 1],
+                output: if last { output } else { &workspace.edges[index + 1] },
             };
             let (before, after) = deltas.split_at_mut(index + 1);
             let dx = wanted.then_some(&mut before[index]);
-            let last = index + 1 == self.stages.len();
             match stage {
                 Stage::Images(stage) => {
                     let dy = if last { dy } else { &after[0] };
                     let memory = &workspace.memory[index];
-                    stage.backward(self.isa, parameter, &saved, dy, dx, memory, &mut gradient);
+                    stage.backward(self.isa, parameter, &saved, dy, dx, memory, places);
                 }
                 Stage::Linear(stage) => {
                     let curved = stage.activation != Activation::None;
@@ -197,10 +206,13 @@ impl Network {
                         stage.through_activation(self.isa, &mut after[0], saved.output);
                     }
                     let dy = if last && !curved { dy } else { &after[0] };
-                    stage.backward(self.isa, parameter, saved.input, dy, dx, &mut gradient);
+                    stage.backward(self.isa, parameter, saved.input, dy, dx, places);
                 }
             }
         }
+        // SAFETY: the vector has room for so many values. The layers' weights and biases are all of them, and each stage wrote
+        // its layers'.
+        unsafe { gradient.set_len(self.parameters) };
         let dx = if self.stages.is_empty() { dy.to_vec() } else { std::mem::take(&mut deltas[0]) };
         Ok(Gradients { input: input.then_some(dx), parameter: gradient })
     }
@@ -312,10 +324,12 @@ impl Workspace {
         self.batch = batch;
         self.arenas.resize_with(stages.len(), Aligned::default);
         self.memory.resize_with(stages.len(), Pool::default);
-        self.edges.resize_with(stages.len() + 1, Vec::new);
+        self.edges.resize_with(stages.len(), Vec::new);
         for (index, stage) in stages.iter().enumerate() {
             self.arenas[index].resize(batch * stage.arena_len());
-            self.edges[index + 1].resize(batch * stage.output_len(), 0.0);
+            if let Some(edge) = self.edges.get_mut(index + 1) {
+                edge.resize(batch * stage.output_len(), 0.0);
+            }
         }
     }
 }
@@ -349,9 +363,7 @@ impl Stage {
         }
     }
 
-    /// A forward pass in training: fills `arena`, `y` and, unless that is empty, all of `copy` with the
-    /// values of `y`.
-    #[expect(clippy::too_many_arguments, reason = "a pass reads, and writes what is kept and memory")]
+    /// A forward pass in training: fills `arena` and writes all of `y`.
     fn forward(
         &self,
         isa: Isa,
@@ -359,16 +371,11 @@ impl Stage {
         x: &[f32],
         arena: &mut [f32],
         memory: &Pool<Deltas>,
-        y: &mut [f32],
-        copy: &mut [MaybeUninit<f32>],
+        y: &mut [MaybeUninit<f32>],
     ) {
-        assert!(copy.is_empty() || copy.len() == y.len(), "a copy of the whole output");
         match self {
-            Self::Images(stage) => stage.forward(isa, parameter, x, arena, memory, y, copy),
-            Self::Linear(stage) => {
-                stage.forward(isa, parameter, stage.vectors(parameter), x, y);
-                copy.write_copy_of_slice(&y[..copy.len()]);
-            }
+            Self::Images(stage) => stage.forward(isa, parameter, x, arena, memory, y),
+            Self::Linear(stage) => stage.forward(isa, parameter, stage.vectors(parameter), x, y),
         }
     }
 
@@ -386,6 +393,8 @@ impl Stage {
                 stage.infer(isa, parameter, packed, x, memory, y);
             }
             (Self::Linear(stage), Packed::Linear(packed)) => {
+                // SAFETY: the stage writes values.
+                let y = unsafe { as_places(y) };
                 stage.forward(isa, parameter, Vectors::Packed(packed), x, y);
             }
             _ => unreachable!("packed by the same stages"),

@@ -1,5 +1,6 @@
 //! Gradients of a convolution's weights and bias, from one image.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -132,8 +133,8 @@ impl WeightGradient {
         (0..self.vector.height).map(run).collect()
     }
 
-    /// Adds finished partial sums to the weight gradient in PyTorch's layout.
-    pub(crate) fn scatter(&self, partial: &[f32], gradient: &mut [f32]) {
+    /// Writes finished sums as the weight gradient in PyTorch's layout, all of it.
+    pub(crate) fn scatter(&self, partial: &[f32], gradient: &mut [MaybeUninit<f32>]) {
         let [rows, lanes] = self.shape();
         let [kh, kw] = self.window.kernel;
         let channels = self.scalar.channels;
@@ -143,7 +144,7 @@ impl WeightGradient {
             let (s, v) = (index / (kw * kh) % channels, index / (kw * kh * channels));
             let place = kx * channels + s;
             let (row, lane) = if self.window_lanes { (v, place) } else { (place, v) };
-            *slot += partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH];
+            slot.write(partial[ky * row_len + (lane / WIDTH * rows + row) * WIDTH + lane % WIDTH]);
         });
     }
 }

@@ -32,7 +32,7 @@ fn step(network: &Network, plan: &Plan, batch: usize, workspace: &mut Workspace)
     let parameter = noise(plan.parameter_count());
     let x = noise(batch * plan.input().iter().product::<usize>());
     let y = network.forward(&parameter, &x, batch, workspace).unwrap();
-    let gradients = network.backward(&parameter, workspace, &y, true).unwrap();
+    let gradients = network.backward(&parameter, workspace, &y, &y, true).unwrap();
     (y, gradients)
 }
 
@@ -86,7 +86,7 @@ fn wrong_lengths_are_errors() {
     assert_eq!((error.expected, error.got), (plan.parameter_count(), 1));
     let parameter = noise(plan.parameter_count());
     assert!(network.forward(&parameter, &[0.0; 255], 1, &mut Workspace::new()).is_err());
-    assert!(network.backward(&parameter, &Workspace::new(), &[0.0], true).is_err());
+    assert!(network.backward(&parameter, &Workspace::new(), &[0.0], &[0.0], true).is_err());
     assert!(network.freeze(&parameter[1..]).is_err());
     assert_eq!(network.freeze(&parameter).unwrap().run(&[], 0).unwrap(), Vec::<f32>::new());
 }

@@ -116,7 +116,7 @@ fn check_layer(layer: &Layer, input: [usize; 3], batch: usize) -> Result<(), Tes
         let mut workspace = Workspace::new();
         let got = network.forward(&parameter, &x, batch, &mut workspace).unwrap();
         close(&got, &y, within, "output")?;
-        let gradients = network.backward(&parameter, &workspace, &dy, true).unwrap();
+        let gradients = network.backward(&parameter, &workspace, &got, &dy, true).unwrap();
         close(&gradients.input.unwrap(), &back.dx, within, "input gradient")?;
         close(&gradients.parameter[..back.dw.len()], &back.dw, within, "weight gradient")?;
         close(&gradients.parameter[back.dw.len()..], &back.db, within, "bias gradient")?;

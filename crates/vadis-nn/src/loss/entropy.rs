@@ -141,7 +141,7 @@ impl RenyiEntropy {
         if n < 2 {
             return Err(NnError::BatchTooSmall { got: n, needed: 2 });
         }
-        match fused::apply(&latents, &[], |latents, _, gradient| self.evaluate(latents, n, gradient)) {
+        match fused::apply(&latents, &[], |latents, _, wanted| self.evaluate(latents, n, wanted)) {
             Some((loss, numbers)) => {
                 let (mean_distance2, sigma2) = numbers?;
                 Ok(EntropyTerms { loss, mean_distance2, sigma2 })
@@ -155,20 +155,21 @@ impl RenyiEntropy {
         &mut self,
         latents: &[f32],
         n: usize,
-        gradient: Option<&mut [f32]>,
-    ) -> (f64, Result<(f32, f32), NnError>) {
+        wanted: bool,
+    ) -> (f64, Vec<f32>, Result<(f32, f32), NnError>) {
+        let mut gradient = vec![0.0; if wanted { latents.len() } else { 0 }];
         let Some(pairs) = Pairs::new(latents, n) else {
-            return (f64::NAN, Err(NnError::NotFinite { what: "latents" }));
+            return (f64::NAN, gradient, Err(NnError::NotFinite { what: "latents" }));
         };
         let mean = pairs.mean() as f32;
         let sigma2 = self.sigma2(|| pairs.median(), mean);
         let follows = matches!(self.bandwidth, Bandwidth::Mean) && sigma2 > SIGMA2_FLOOR;
         let potential = pairs.potential(sigma2);
         let loss = potential.loss();
-        if let Some(gradient) = gradient {
-            pairs.gradient(potential, follows, gradient);
+        if wanted {
+            pairs.gradient(potential, follows, &mut gradient);
         }
-        (loss, Ok((mean, sigma2)))
+        (loss, gradient, Ok((mean, sigma2)))
     }
 
     /// σ² by the rule, from the pairs' median and mean squared distance.

@@ -4,6 +4,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use vadis_kernels::by_parts;
 
 use super::ms_ssim::{Constants, Scratch, TAPS, ms_ssim};
 use super::{check_same_shape, edges, fused, reference, squares};
@@ -69,9 +70,9 @@ impl FrameLoss {
         let plane = plane(prediction.dims())?;
         let constants = self.constants(plane)?;
         let cores = Cores { loss: *self, plane, constants };
-        let fast = fused::apply(&prediction, &[&target], |x, constants, gradient| {
-            let terms = cores.evaluate(x, constants[0], gradient);
-            (self.sum(terms), terms)
+        let fast = fused::apply(&prediction, &[&target], |x, constants, wanted| {
+            let (terms, gradient) = cores.evaluate(x, constants[0], wanted);
+            (self.sum(terms), gradient, terms)
         });
         match fast {
             Some((loss, [squared, ms_ssim, gradient])) => Ok(FrameTerms { loss, squared, ms_ssim, gradient }),
@@ -151,25 +152,29 @@ struct Cores {
 }
 
 impl Cores {
-    /// Squared error, 1 − MS-SSIM and gradient loss; the gradient of their weighted sum is written to
-    /// `gradient`, which holds zeros. Planes are summed in their order.
-    fn evaluate(&self, x: &[f32], target: &[f32], gradient: Option<&mut [f32]>) -> [f64; 3] {
+    /// Squared error, 1 − MS-SSIM and gradient loss, and the gradient of their weighted sum if it is wanted. Planes are summed
+    /// in their order.
+    fn evaluate(&self, x: &[f32], target: &[f32], wanted: bool) -> ([f64; 3], Vec<f32>) {
         let len: usize = self.plane.iter().product();
-        let frames = x.par_chunks_exact(len).zip(target.par_chunks_exact(len));
         let shares = self.shares(x.len());
         let scratch = || self.constants.as_ref().map(|constants| Scratch::new(self.plane, constants));
-        let sums: Vec<[f64; 4]> = match gradient {
-            Some(gradient) => frames
-                .zip(gradient.par_chunks_exact_mut(len))
-                .map_init(scratch, |scratch, ((x, t), g)| self.frame(x, t, Some(g), shares, scratch))
-                .collect(),
-            None => {
-                frames.map_init(scratch, |scratch, (x, t)| self.frame(x, t, None, shares, scratch)).collect()
+        let frame = |scratch: &mut _, index: usize, gradient: Option<&mut [f32]>| {
+            let [x, target] = [x, target].map(|frames| &frames[index * len..][..len]);
+            self.frame(x, target, gradient, shares, scratch)
+        };
+        let (gradient, sums) = match wanted {
+            true => by_parts(x.len(), len, scratch, |scratch, index, gradient| {
+                frame(scratch, index, Some(gradient))
+            }),
+            false => {
+                let frames = (0..x.len() / len).into_par_iter();
+                (Vec::new(), frames.map_init(scratch, |scratch, index| frame(scratch, index, None)).collect())
             }
         };
         let terms = sums.iter().fold([0.0; 4], |sum, plane| std::array::from_fn(|i| sum[i] + plane[i]));
         let [squared, similar, along_x, along_y] = std::array::from_fn(|i| terms[i] * shares[i]);
-        [squared, if self.constants.is_some() { 1.0 - similar } else { 0.0 }, along_x + along_y]
+        let similar = if self.constants.is_some() { 1.0 - similar } else { 0.0 };
+        ([squared, similar, along_x + along_y], gradient)
     }
 
     /// What each of the four sums is divided by, as a factor: elements, planes, pairs along x and along y.

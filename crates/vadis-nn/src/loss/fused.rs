@@ -13,14 +13,14 @@ use rayon::prelude::*;
 use crate::simd::CHUNK;
 
 /// Computes a loss of `prediction` by `core`, whose arguments are the prediction's values, those of the
-/// `constants`, and where the gradient goes, all zero, if one is wanted. It returns the loss and whatever
-/// else there is to tell.
+/// `constants`, and whether a gradient is wanted. It returns the loss, the gradient (else nothing) and whatever else there is
+/// to tell.
 ///
 /// `None` where a tensor does not live on `flex` as 32-bit floats, or a constant wants a gradient.
 pub(super) fn apply<const D: usize, T>(
     prediction: &Tensor<D>,
     constants: &[&Tensor<D>],
-    core: impl FnOnce(&[f32], &[&[f32]], Option<&mut [f32]>) -> (f64, T),
+    core: impl FnOnce(&[f32], &[&[f32]], bool) -> (f64, Vec<f32>, T),
 ) -> Option<(Tensor<1>, T)> {
     if constants.iter().any(|tensor| tensor.is_tracked()) {
         return None;
@@ -30,14 +30,13 @@ pub(super) fn apply<const D: usize, T>(
     let x = values(prediction)?;
     let x = x.as_slice::<f32>()?;
     if !prediction.is_tracked() {
-        let (value, rest) = core(x, &constants, None);
+        let (value, _, rest) = core(x, &constants, false);
         return Some((Tensor::from_data([value as f32], &prediction.device()), rest));
     }
     let node = prediction.clone().try_into_primitive::<Autodiff<Flex>>().ok()?.node();
     match ScaledGradient.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let mut gradient = vadis_kernels::zeros(x.len());
-            let (value, rest) = core(x, &constants, Some(&mut gradient));
+            let (value, gradient, rest) = core(x, &constants, true);
             let gradient = primitive(gradient, prediction.dims());
             let output = prepared.finish(gradient, primitive(vec![value as f32], [1]));
             Some((Tensor::from_primitive::<Autodiff<Flex>>(output), rest))

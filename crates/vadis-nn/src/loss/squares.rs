@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
+use vadis_kernels::by_parts;
 
 use super::{check_same_shape, fused};
 use crate::NnError;
@@ -20,8 +21,9 @@ const RUN: usize = 64 * LANES;
 /// [`NnError::Shape`] where the shapes differ or hold nothing.
 pub fn mse<const D: usize>(prediction: Tensor<D>, target: Tensor<D>) -> Result<Tensor<1>, NnError> {
     check_same_shape("target", &prediction, &target)?;
-    let fast = fused::apply(&prediction, &[&target], |x, constants, gradient| {
-        (mean_square(x, constants[0], None, gradient), ())
+    let fast = fused::apply(&prediction, &[&target], |x, constants, wanted| {
+        let (loss, gradient) = mean_square(x, constants[0], None, wanted);
+        (loss, gradient, ())
     });
     Ok(match fast {
         Some((loss, ())) => loss,
@@ -45,8 +47,9 @@ pub fn weighted_mse<const D: usize>(
 ) -> Result<Tensor<1>, NnError> {
     check_same_shape("target", &prediction, &target)?;
     check_same_shape("weight", &prediction, &weight)?;
-    let fast = fused::apply(&prediction, &[&target, &weight], |x, constants, gradient| {
-        (mean_square(x, constants[0], Some(constants[1]), gradient), ())
+    let fast = fused::apply(&prediction, &[&target, &weight], |x, constants, wanted| {
+        let (loss, gradient) = mean_square(x, constants[0], Some(constants[1]), wanted);
+        (loss, gradient, ())
     });
     Ok(match fast {
         Some((loss, ())) => loss,
@@ -54,23 +57,22 @@ pub fn weighted_mse<const D: usize>(
     })
 }
 
-/// The mean of weight · (x − t)², and its gradient.
-fn mean_square(x: &[f32], target: &[f32], weight: Option<&[f32]>, gradient: Option<&mut [f32]>) -> f64 {
+/// The mean of weight · (x − t)², and its gradient if it is wanted.
+fn mean_square(x: &[f32], target: &[f32], weight: Option<&[f32]>, wanted: bool) -> (f64, Vec<f32>) {
     let scale = (2.0 / x.len() as f64) as f32;
-    let part = |range: std::ops::Range<usize>, gradient| {
+    let part = |index: usize, gradient: Option<&mut [f32]>| {
+        let range = index * CHUNK..((index + 1) * CHUNK).min(x.len());
         let [x, target] = [x, target].map(|s| &s[range.clone()]);
         squares(x, target, weight.map(|w| &w[range.clone()]), gradient, scale)
     };
-    let range = |index: usize| index * CHUNK..((index + 1) * CHUNK).min(x.len());
-    let sums: Vec<f64> = match gradient {
-        Some(gradient) => gradient
-            .par_chunks_mut(CHUNK)
-            .enumerate()
-            .map(|(index, gradient)| part(range(index), Some(gradient)))
-            .collect(),
-        None => (0..x.len().div_ceil(CHUNK)).into_par_iter().map(|index| part(range(index), None)).collect(),
+    let (gradient, sums) = match wanted {
+        true => by_parts(x.len(), CHUNK, || (), |(), index, gradient| part(index, Some(gradient))),
+        false => {
+            let parts = (0..x.len().div_ceil(CHUNK)).into_par_iter();
+            (Vec::new(), parts.map(|index| part(index, None)).collect())
+        }
     };
-    sums.iter().sum::<f64>() / x.len() as f64
+    (sums.iter().sum::<f64>() / x.len() as f64, gradient)
 }
 
 /// Σ weight · (x − t)²; `scale` · weight · (x − t) is written to `gradient`.

@@ -21,6 +21,9 @@ pub(crate) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
     /// What the backward pass needs of the forward one.
     type Workspace: Default + Send + 'static;
 
+    /// Whether it needs the output too.
+    const NEEDS_OUTPUT: bool;
+
     /// Shape of the output of `batch` inputs.
     fn output_shape(&self, batch: usize) -> [usize; D];
 
@@ -28,11 +31,12 @@ pub(crate) trait Kernels<const D: usize>: Debug + Send + Sync + 'static {
     fn train(&self, parameter: &[f32], x: &[f32], batch: usize, w: &mut Self::Workspace) -> Option<Trained>;
 
     /// Gradients with respect to the input, if asked for, and to the parameter, after
-    /// [`Kernels::train`] left the workspace.
+    /// [`Kernels::train`] left the workspace and gave the output, which is empty unless it is needed.
     fn backward(
         &self,
         parameter: &[f32],
         workspace: &mut Self::Workspace,
+        output: &[f32],
         dy: &[f32],
         want_input: bool,
     ) -> Option<(Option<Vec<f32>>, Vec<f32>)>;
@@ -123,7 +127,8 @@ pub(crate) fn train<K: Kernels<D>, const D: usize>(
     let prepared = SegmentBackward::<K, D>::default().prepare::<NoCheckpointing>([x.node(), weight.node()]);
     let y = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            let saved = Saved { lease: Arc::new(lease), weight: values, shape };
+            let output = K::NEEDS_OUTPUT.then(|| y.clone());
+            let saved = Saved { lease: Arc::new(lease), weight: values, output, shape };
             prepared.finish(saved, y)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(y),
@@ -155,16 +160,18 @@ impl<K, const D: usize> Debug for SegmentBackward<K, D> {
     }
 }
 
-/// What the backward pass needs: the activations, the weight and the input's shape.
+/// What the backward pass needs: the activations, the weight, perhaps the output, and the input's shape.
 struct Saved<K: Kernels<D>, const D: usize> {
     lease: Arc<Lease<K, K::Workspace>>,
     weight: FloatTensor<Flex>,
+    output: Option<FloatTensor<Flex>>,
     shape: [usize; D],
 }
 
 impl<K: Kernels<D>, const D: usize> Clone for Saved<K, D> {
     fn clone(&self) -> Self {
-        Self { lease: Arc::clone(&self.lease), weight: self.weight.clone(), shape: self.shape }
+        let (weight, output) = (self.weight.clone(), self.output.clone());
+        Self { lease: Arc::clone(&self.lease), weight, output, shape: self.shape }
     }
 }
 
@@ -180,12 +187,15 @@ impl<K: Kernels<D>, const D: usize> Backward<Flex, 2> for SegmentBackward<K, D> 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [node_x, node_weight] = ops.parents;
         let dy = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let Saved { lease, weight, shape } = ops.state;
+        let Saved { lease, weight, output, shape } = ops.state;
+        let output = output.map(|output| output.to_contiguous());
+        let output = output.as_ref().map_or(Some(&[][..]), |output| output.as_slice::<f32>());
         let mut workspace = lease.workspace.lock().unwrap_or_else(PoisonError::into_inner);
-        let slices = weight.as_slice::<f32>().zip(dy.as_slice::<f32>());
+        let slices = weight.as_slice::<f32>().zip(output).zip(dy.as_slice::<f32>());
         let (kernels, workspace, want_input) = (&lease.engine.kernels, &mut *workspace, node_x.is_some());
-        let gradients =
-            slices.and_then(|(weight, dy)| in_pool(|| kernels.backward(weight, workspace, dy, want_input)));
+        let gradients = slices.and_then(|((weight, output), dy)| {
+            in_pool(|| kernels.backward(weight, workspace, output, dy, want_input))
+        });
         let (input, parameter) =
             gradients.expect("burn gives the output's gradient in the output's shape and type, once");
         if let Some((node, dx)) = node_x.zip(input) {

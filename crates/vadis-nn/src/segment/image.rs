@@ -21,6 +21,8 @@ struct Images {
 impl Kernels<4> for Images {
     type Workspace = Workspace;
 
+    const NEEDS_OUTPUT: bool = true;
+
     fn output_shape(&self, batch: usize) -> [usize; 4] {
         let [c, h, w] = self.plan.output();
         [batch, c, h, w]
@@ -35,10 +37,11 @@ impl Kernels<4> for Images {
         &self,
         parameter: &[f32],
         workspace: &mut Workspace,
+        output: &[f32],
         dy: &[f32],
         want_input: bool,
     ) -> Option<(Option<Vec<f32>>, Vec<f32>)> {
-        let gradients = self.network.backward(parameter, workspace, dy, want_input).ok()?;
+        let gradients = self.network.backward(parameter, workspace, output, dy, want_input).ok()?;
         Some((gradients.input, gradients.parameter))
     }
 

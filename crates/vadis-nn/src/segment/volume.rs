@@ -17,6 +17,8 @@ use super::volume_reference;
 impl Kernels<5> for Network {
     type Workspace = Workspace;
 
+    const NEEDS_OUTPUT: bool = false;
+
     fn output_shape(&self, batch: usize) -> [usize; 5] {
         let [c, t, h, w] = self.plan().output();
         [batch, c, t, h, w]
@@ -31,6 +33,7 @@ impl Kernels<5> for Network {
         &self,
         parameter: &[f32],
         workspace: &mut Workspace,
+        _: &[f32],
         dy: &[f32],
         want_input: bool,
     ) -> Option<(Option<Vec<f32>>, Vec<f32>)> {

@@ -188,6 +188,8 @@ pub(super) fn unsqueeze(y: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
 impl Kernels<2> for Flow {
     type Workspace = FlowMemory;
 
+    const NEEDS_OUTPUT: bool = false;
+
     fn output_shape(&self, batch: usize) -> [usize; 2] {
         [batch, self.len() + 1]
     }
@@ -228,6 +230,7 @@ impl Kernels<2> for Flow {
         &self,
         parameter: &[f32],
         memory: &mut FlowMemory,
+        _: &[f32],
         dy: &[f32],
         want_input: bool,
     ) -> Option<(Option<Vec<f32>>, Vec<f32>)> {
