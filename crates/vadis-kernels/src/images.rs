@@ -153,7 +153,6 @@ impl ImageStage {
     }
 
     /// In training: `arena` keeps the activations, all of `y` is written.
-    #[expect(clippy::too_many_arguments, reason = "a pass reads, and writes what is kept and memory")]
     pub(crate) fn forward(
         &self,
         isa: Isa,
