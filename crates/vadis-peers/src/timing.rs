@@ -1,6 +1,12 @@
 //! Both sides run in turns; what counts is the median.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::{Outcome, Side};
+
+/// Before a run: the threads of the side that ran before wait for work in a loop for a while, and would take a share of it.
+const REST: Duration = Duration::from_millis(20);
 
 /// What a comparison found: first ours, then the peer's.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +46,7 @@ fn interleaved(sides: &mut [Side; 2], runs: usize) -> Outcome<[[f64; 2]; 2]> {
     let mut times: [[Vec<f64>; 2]; 2] = Default::default();
     for round in 0..=runs {
         for (side, at) in sides.iter_mut().zip(0..) {
+            sleep(REST);
             let [elapsed, processor] = side.run()?;
             if round > 0 {
                 times[0][at].push(elapsed);

@@ -6,7 +6,8 @@
 //! Computations", ARITH 2019). Three products of sixteen times the speed are five times the speed. An error is some 2⁻¹⁷ of
 //! the terms of a sum, where that of plain floats is 2⁻²⁴ for each of them.
 //!
-//! Halves of less than 2⁻¹²⁶ count as zeros. A term that is infinite makes a sum NaN.
+//! Halves of less than 2⁻¹²⁶ count as zeros. A term that is infinite makes a sum NaN, and so does a NaN as arithmetic gives it; one
+//! whose upper bits are all ones counts as zero.
 
 mod convert;
 mod correlate;

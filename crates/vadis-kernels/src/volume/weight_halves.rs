@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::kernel::even_pieces;
 use super::layout::Layout;
 use super::taps::Window;
+use super::weights::{in_shares, ranges};
 use crate::amx::ROWS;
 use crate::halves::{
     self, Block, Chunk, End, Flipped, Phases, Product, TERMS, TILE, Terms, Tiles, distances,
@@ -51,12 +50,6 @@ struct Task {
     scalars: Range<usize>,
     vectors: Range<usize>,
     bands: Range<usize>,
-}
-
-/// The sums of a task: `[block of vectors][block of lanes][t][y][vector][lane]`.
-struct Sums {
-    task: Task,
-    values: Vec<f32>,
 }
 
 /// A task's memory in halves: what is flipped, the lanes, and a tile.
@@ -114,10 +107,10 @@ impl WeightsByHalves {
 
     /// The tasks, those of one part of the gradient together.
     fn tasks(&self, batch: usize) -> (Vec<Task>, usize) {
-        let vectors: Vec<Range<usize>> = ranges(self.vector.blocks(), VECTORS).collect();
+        let vectors: Vec<Range<usize>> = ranges(0..self.vector.blocks(), VECTORS).collect();
         let of_sums = vectors[0].len() * self.sums_len(1);
         let most = (SCALARS / (self.blocks() * self.block_len())).min(SUMS / of_sums).max(1);
-        let scalars: Vec<Range<usize>> = ranges(self.scalar.blocks(), most).collect();
+        let scalars: Vec<Range<usize>> = ranges(0..self.scalar.blocks(), most).collect();
         let bands = batch * self.bands();
         let shares = TASKS.div_ceil(scalars.len() * vectors.len()).min(bands);
         let mut tasks = Vec::new();
@@ -141,18 +134,16 @@ impl WeightsByHalves {
         }
         let (tasks, shares) = self.tasks(batch);
         let gradient = Shared::new(gradient);
-        let mut sums: Vec<Sums> =
-            tasks.into_par_iter().with_max_len(1).map(|task| self.sums(task, scalar, vector)).collect();
-        sums.par_chunks_mut(shares).for_each(|shares| {
-            let Some((first, rest)) = shares.split_first_mut() else { return };
-            for share in rest {
-                first.values.iter_mut().zip(&share.values).for_each(|(sum, value)| *sum += value);
-            }
-            self.scatter(first, &gradient);
-        });
+        in_shares(
+            tasks,
+            shares,
+            |task| self.sums(task, scalar, vector),
+            |task, sums| self.scatter(task, sums, &gradient),
+        );
     }
 
-    fn sums(&self, task: Task, scalar: &[f32], vector: &[f32]) -> Sums {
+    /// The sums of a task: `[block of vectors][block of lanes][t][y][vector][lane]`.
+    fn sums(&self, task: &Task, scalar: &[f32], vector: &[f32]) -> Vec<f32> {
         let mut values = vec![0.0; task.vectors.len() * self.sums_len(task.scalars.len())];
         let flipped = Flipped::new([self.band, self.vector.shape[2]], task.vectors.len() * LANES);
         let lanes = task.scalars.len() * self.blocks() * self.block_len();
@@ -168,11 +159,11 @@ impl WeightsByHalves {
                     let ys = first..self.vector.shape[1].min(first + self.band);
                     let scalar = &scalar[clip * self.scalar.len()..][..self.scalar.len()];
                     let vector = &vector[clip * self.vector.len()..][..self.vector.len()];
-                    self.add_band(tiles, &task, [scalar, vector], &ys, &mut memory, &mut values);
+                    self.add_band(tiles, task, [scalar, vector], &ys, &mut memory, &mut values);
                 }
             });
         });
-        Sums { task, values }
+        values
     }
 
     /// Adds the share of some rows of all slices of a clip.
@@ -313,8 +304,7 @@ impl WeightsByHalves {
     }
 
     /// Writes finished sums to their places in the gradient.
-    fn scatter(&self, sums: &Sums, gradient: &Shared<'_>) {
-        let Sums { task, values } = sums;
+    fn scatter(&self, task: &Task, values: &[f32], gradient: &Shared<'_>) {
         let first = [task.vectors.start * LANES, task.scalars.start * self.scalar.lanes];
         let vectors = (task.vectors.len() * LANES).min(self.vector.channels - first[0]);
         let scalars = (task.scalars.len() * self.scalar.lanes).min(self.scalar.channels - first[1]);
@@ -345,11 +335,6 @@ impl WeightsByHalves {
         };
         (lane / LANES * self.taps() + k / kw) * SUM + lane % LANES
     }
-}
-
-/// Cuts a number of blocks into the fewest pieces of at most `most`, as even as can be.
-fn ranges(blocks: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    even_pieces(blocks, most).map(|(first, count)| first..first + count)
 }
 
 #[cfg(test)]

@@ -42,13 +42,6 @@ struct Task {
     rows: Range<usize>,
 }
 
-/// The sums of a task: `[block of scalars][group of vectors][t][y][x][scalar][vector]`; with packed scalars
-/// `[group][t][y][(x, scalar)][vector]`.
-struct Sums {
-    task: Task,
-    values: Vec<f32>,
-}
-
 impl Task {
     /// Its blocks of scalars, each with a tile's vectors after another, as its sums lie.
     fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
@@ -105,21 +98,12 @@ impl WeightGradient {
         assert_eq!(gradient.len(), self.window.taps() * self.scalar.channels * self.vector.channels);
         let (tasks, shares) = self.tasks(batch);
         let gradient = Shared::new(gradient);
-        if shares == 1 {
-            tasks.into_par_iter().with_max_len(1).for_each(|task| {
-                self.scatter(&self.sums(isa, task, scalar, vector), &gradient);
-            });
-            return;
-        }
-        let mut sums: Vec<Sums> =
-            tasks.into_par_iter().with_max_len(1).map(|task| self.sums(isa, task, scalar, vector)).collect();
-        sums.par_chunks_mut(shares).for_each(|shares| {
-            let Some((first, rest)) = shares.split_first_mut() else { return };
-            for share in rest {
-                first.values.iter_mut().zip(&share.values).for_each(|(sum, value)| *sum += value);
-            }
-            self.scatter(first, &gradient);
-        });
+        in_shares(
+            tasks,
+            shares,
+            |task| self.sums(isa, task, scalar, vector),
+            |task, sums| self.scatter(task, sums, &gradient),
+        );
     }
 
     /// Scalars of a tile, and tiles in width: packed scalars take the kernel's width along.
@@ -130,7 +114,9 @@ impl WeightGradient {
         }
     }
 
-    fn sums(&self, isa: Isa, task: Task, scalar: &[f32], vector: &[f32]) -> Sums {
+    /// The sums of a task: `[block of scalars][group of vectors][t][y][x][scalar][vector]`; with packed scalars
+    /// `[group][t][y][(x, scalar)][vector]`.
+    fn sums(&self, isa: Isa, task: &Task, scalar: &[f32], vector: &[f32]) -> Vec<f32> {
         let ([kt, kh, _], [tile, width]) = (self.window.kernel, self.tile());
         let of_block = kt * kh * width * tile * LANES;
         let mut values = vec![0.0; task.scalars.len() * task.vectors.len() * of_block];
@@ -150,7 +136,7 @@ impl WeightGradient {
             }
             row += count;
         }
-        Sums { task, values }
+        values
     }
 
     /// Adds the share of a few rows of one slice, for one block of scalars and a tile's of vectors.
@@ -199,11 +185,10 @@ impl WeightGradient {
     }
 
     /// Writes finished sums to their places in the gradient.
-    fn scatter(&self, sums: &Sums, gradient: &Shared<'_>) {
+    fn scatter(&self, task: &Task, mut values: &[f32], gradient: &Shared<'_>) {
         let [kt, kh, _] = self.window.kernel;
         let [tile, width] = self.tile();
-        let mut values = &sums.values[..];
-        for (block, group) in sums.task.parts() {
+        for (block, group) in task.parts() {
             let (own, rest) = values.split_at(kt * kh * width * tile * group.len() * LANES);
             self.scatter_group((block, &group), own, gradient);
             values = rest;
@@ -237,8 +222,34 @@ impl WeightGradient {
     }
 }
 
+/// Sums tasks, of which `shares` one after another are of one part of a gradient, and hands each part its sums.
+pub(super) fn in_shares<T: Send>(
+    tasks: Vec<T>,
+    shares: usize,
+    sum: impl Fn(&T) -> Vec<f32> + Sync,
+    scatter: impl Fn(&T, &[f32]) + Sync,
+) {
+    let tasks = tasks.into_par_iter().with_max_len(1);
+    if shares == 1 {
+        return tasks.for_each(|task| scatter(&task, &sum(&task)));
+    }
+    let mut sums: Vec<(T, Vec<f32>)> = tasks
+        .map(|task| {
+            let sums = sum(&task);
+            (task, sums)
+        })
+        .collect();
+    sums.par_chunks_mut(shares).for_each(|shares| {
+        let Some(((task, first), rest)) = shares.split_first_mut() else { return };
+        for (_, share) in rest {
+            first.iter_mut().zip(share).for_each(|(sum, value)| *sum += *value);
+        }
+        scatter(task, first);
+    });
+}
+
 /// Cuts a range into the fewest pieces of at most `most`, as even as can be.
-fn ranges(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn ranges(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let start = range.start;
     even_pieces(range.len(), most).map(move |(first, count)| start + first..start + first + count)
 }
