@@ -144,22 +144,28 @@ fn check_gradients(
         let (values, _) = reference::run(plan, &moved(parameter, dp), &Norms::Batch, &moved(x, dx), batch);
         dot(dy, &values[plan.output_node()])
     };
-    let difference = |dp: &[f64], dx: &[f64]| (loss(1e-6, dp, dx) - loss(-1e-6, dp, dx)) / 2e-6;
+    let difference =
+        |step: f64, dp: &[f64], dx: &[f64]| (loss(step, dp, dx) - loss(-step, dp, dx)) / (2.0 * step);
+    let check = |name: &str, got: f64, bound: f64, dp: &[f64], dx: &[f64]| {
+        let expected = difference(1e-6, dp, dx);
+        if (got - expected).abs() < bound {
+            return Ok(());
+        }
+        // A chain of norms over values that hardly vary loses what differences are made of: by how much, another step tells.
+        let noise = (expected - difference(4e-6, dp, dx)).abs();
+        prop_assert!((got - expected).abs() < bound + 2.0 * noise, "{}: {} against {}", name, got, expected);
+        Ok(())
+    };
     let scale = |g: &[f32]| g.iter().fold(1e-2, |m: f64, &g| m.max(f64::from(g.abs())));
     for (view, seed) in plan.parameters().iter().zip(10..) {
         let mut direction = vec![0.0; parameter.len()];
         direction[view.range.clone()].copy_from_slice(&double(&noise(view.range.len(), seed)));
-        let expected = difference(&direction, &vec![0.0; x.len()]);
-        let got = dot(parameter_gradient, &direction);
         let bound = 2e-3 * scale(&parameter_gradient[view.range.clone()]) * (view.range.len() as f64).sqrt();
-        prop_assert!((got - expected).abs() < bound, "{}: {} against {}", view.name, got, expected);
+        check(&view.name, dot(parameter_gradient, &direction), bound, &direction, &vec![0.0; x.len()])?;
     }
     let direction = double(&noise(x.len(), 9));
-    let expected = difference(&vec![0.0; parameter.len()], &direction);
-    let got = dot(input_gradient, &direction);
     let bound = 2e-3 * scale(input_gradient) * (x.len() as f64).sqrt();
-    prop_assert!((got - expected).abs() < bound, "input: {} against {}", got, expected);
-    Ok(())
+    check("input", dot(input_gradient, &direction), bound, &vec![0.0; parameter.len()], &direction)
 }
 
 fn channels() -> impl Strategy<Value = usize> {
