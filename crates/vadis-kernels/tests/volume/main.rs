@@ -10,7 +10,7 @@ mod sliding;
 
 use proptest::prelude::*;
 use reference::{Norms, double, noise, products, size};
-use vadis_kernels::volume::{Conv, Network, Operation, Options, Plan, RunError, Scratch, Workspace};
+use vadis_kernels::volume::{Conv, Network, Node, Operation, Options, Plan, RunError, Scratch, Workspace};
 use vadis_kernels::{Activation, Isa};
 
 fn close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) -> Result<(), TestCaseError> {
@@ -104,6 +104,9 @@ fn check_plan(plan: &Plan, batch: usize, options: Options) -> Result<(), TestCas
     let x = noise(batch * size(plan.input()), 2);
     let dy = noise(batch * size(plan.output()), 3);
     let (values, statistics) = reference::run(plan, &double(&parameter), &Norms::Batch, &double(&x), batch);
+    // Norms over values that hardly vary blow up every error before them.
+    let vary = |node: &Node| statistics[node.places.variance.clone()].iter().all(|&v| v > 1e-3);
+    prop_assume!(plan.nodes().iter().all(vary) && !reference::has_near_ties(plan, &values));
     let network = Network::new(plan, options);
     let mut workspace = Workspace::new();
     let forward = network.forward_train(&parameter, &x, batch, &mut workspace).unwrap();
@@ -111,7 +114,9 @@ fn check_plan(plan: &Plan, batch: usize, options: Options) -> Result<(), TestCas
     close(&forward.output, &values[plan.output_node()], tolerance, "output")?;
     close(&forward.statistics, &statistics, tolerance, "statistics")?;
     let gradients = network.backward(&parameter, &mut workspace, &dy, true).unwrap();
-    check_gradients(plan, &parameter, &x, &dy, batch, &gradients.parameter, &gradients.input.unwrap())?;
+    let halves = !options.exact && Isa::detect() != Isa::detect().vectors();
+    let back = (&gradients.parameter[..], &gradients.input.unwrap()[..]);
+    check_gradients(plan, &parameter, &x, &dy, batch, back, halves)?;
 
     let frozen = network.freeze(&parameter, &buffers, &names(plan)).unwrap();
     let outputs = frozen.run(&x, batch, &mut Scratch::new()).unwrap();
@@ -134,8 +139,8 @@ fn check_gradients(
     x: &[f32],
     dy: &[f32],
     batch: usize,
-    parameter_gradient: &[f32],
-    input_gradient: &[f32],
+    (parameter_gradient, input_gradient): (&[f32], &[f32]),
+    halves: bool,
 ) -> Result<(), TestCaseError> {
     let loss = |step: f64, dp: &[f64], dx: &[f64]| {
         let moved = |values: &[f32], direction: &[f64]| -> Vec<f64> {
@@ -156,7 +161,9 @@ fn check_gradients(
         prop_assert!((got - expected).abs() < bound + 2.0 * noise, "{}: {} against {}", name, got, expected);
         Ok(())
     };
-    let scale = |g: &[f32]| g.iter().fold(1e-2, |m: f64, &g| m.max(f64::from(g.abs())));
+    // Where terms cancel, as before a norm, an error is that of the terms. Tiles of halves keep seventeen bits of them.
+    let least = if halves { 1e-1 } else { 1e-2 };
+    let scale = |g: &[f32]| g.iter().fold(least, |m: f64, &g| m.max(f64::from(g.abs())));
     for (view, seed) in plan.parameters().iter().zip(10..) {
         let mut direction = vec![0.0; parameter.len()];
         direction[view.range.clone()].copy_from_slice(&double(&noise(view.range.len(), seed)));

@@ -205,3 +205,28 @@ fn select(node: &Node, [channels, t, h, w]: [usize; 4], x: &[f64], batch: usize)
     }
     y
 }
+
+/// Whether a window of a max pooling holds two largest values that rounding may turn round; equal ones are copies of one.
+pub fn has_near_ties(plan: &Plan, values: &[Vec<f64>]) -> bool {
+    plan.nodes().iter().any(|node| {
+        let Operation::MaxPool { kernel, stride } = node.operation else { return false };
+        let [_, t, h, w] = plan.nodes()[node.inputs[0]].shape;
+        let [_, to, ho, wo] = node.shape;
+        let x = &values[node.inputs[0]];
+        x.chunks_exact(t * h * w).any(|plane| {
+            (0..to * ho * wo).any(|place| {
+                let p = [place / (ho * wo), place / wo % ho, place % wo];
+                let [first_t, first_y, first_x] = std::array::from_fn(|a| p[a] * stride[a]);
+                let mut window: Vec<f64> = (0..kernel.iter().product())
+                    .map(|k: usize| {
+                        let [dt, dy, dx] =
+                            [k / (kernel[1] * kernel[2]), k / kernel[2] % kernel[1], k % kernel[2]];
+                        plane[((first_t + dt) * h + first_y + dy) * w + first_x + dx]
+                    })
+                    .collect();
+                window.sort_by(|a, b| b.total_cmp(a));
+                window.windows(2).take(1).any(|two| two[0] != two[1] && two[0] - two[1] < 1e-4)
+            })
+        })
+    })
+}
