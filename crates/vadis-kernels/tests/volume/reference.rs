@@ -207,7 +207,7 @@ fn select(node: &Node, [channels, t, h, w]: [usize; 4], x: &[f64], batch: usize)
 }
 
 /// Whether a window of a max pooling holds two largest values that rounding may turn round; equal ones are copies of one.
-pub fn has_near_ties(plan: &Plan, values: &[Vec<f64>]) -> bool {
+pub(crate) fn has_near_ties(plan: &Plan, values: &[Vec<f64>]) -> bool {
     plan.nodes().iter().any(|node| {
         let Operation::MaxPool { kernel, stride } = node.operation else { return false };
         let [_, t, h, w] = plan.nodes()[node.inputs[0]].shape;
