@@ -47,7 +47,7 @@ mod weight_gradient;
 
 pub use activation::{Activation, exp, ln};
 pub use matrix::{multiply, multiply_transposed};
-pub use memory::{by_parts, keep_freed_memory, zeros};
+pub use memory::{by_parts, keep_freed_memory};
 pub use network::{Frozen, Gradients, Network, Scratch, SizeError, Workspace};
 pub use plan::{Layer, Plan, PlanError, Reason, Step};
 pub use separable::{Depthwise, Pointwise, padding_before};

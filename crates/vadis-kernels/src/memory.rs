@@ -1,23 +1,9 @@
-//! Keeping freed memory in the process, and clearing it.
+//! Keeping freed memory in the process, and writing where there was nothing.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
-
-/// Elements that a task clears.
-const PART: usize = 1 << 16;
-
-/// So many zeros, cleared by all threads: one by itself takes as long as it takes all of them to fill them with gradients.
-pub fn zeros(len: usize) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
-    values.spare_capacity_mut()[..len].par_chunks_mut(PART).for_each(|part| {
-        part.fill(MaybeUninit::new(0.0));
-    });
-    // SAFETY: the vector has room for so many values, and all were written.
-    unsafe { values.set_len(len) };
-    values
-}
 
 /// Values that tasks write part by part, and what each of them gives, in order. A part comes to its task as zeros, which are
 /// in the cache still: to clear all of them beforehand takes the memory a time of its own. `init` makes what a thread keeps.
@@ -63,16 +49,17 @@ pub(crate) unsafe fn as_places(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
 /// For a program's first lines; does nothing where the C library is not glibc.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: `mallopt` takes two numbers, locks the allocator itself and fails by its return value only.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        // Never.
-        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
-        // One heap for all threads: those of each thread by itself are given back as they fall empty.
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+    {
+        // SAFETY: `mallopt` takes two numbers, locks the allocator itself and fails by its return value only.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_MAX, 0);
+            // Never.
+            libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+            // One heap for all threads: those of each thread by itself are given back as they fall empty.
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+        }
+        ask_for_large_pages();
     }
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    ask_for_large_pages();
 }
 
 /// Grows the heap by half of the machine's memory, asks for large pages there, and leaves it to the allocator. Nothing is

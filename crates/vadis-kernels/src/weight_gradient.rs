@@ -41,20 +41,20 @@ impl WeightGradient {
         let run = window.kernel[1] * scalar.channels;
         let channels = vector.channels;
         let padded = |n: usize| n.next_multiple_of(LANES);
-        let mut new = Self {
+        #[cfg(target_arch = "x86_64")]
+        let tiled = (isa == Isa::Amx).then(|| Correlation::new(window, scalar, vector)).flatten();
+        #[cfg(target_arch = "x86_64")]
+        let by_tiles = tiled.is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        let by_tiles = false;
+        Self {
             window,
             scalar,
             vector,
-            window_lanes: padded(run) * channels < padded(channels) * run,
+            window_lanes: by_tiles || padded(run) * channels < padded(channels) * run,
             #[cfg(target_arch = "x86_64")]
-            tiled: None,
-        };
-        #[cfg(target_arch = "x86_64")]
-        if isa == Isa::Amx {
-            new.tiled = Correlation::new(window, scalar, vector);
-            new.window_lanes |= new.tiled.is_some();
+            tiled,
         }
-        new
     }
 
     /// Zeros that it needs around the scalar image.

@@ -4,8 +4,7 @@
 //! Only the vector image is flipped, once; a row of the scalar one is brought to pairs of pixels as each tap in width meets it.
 //! Some rows of both are worked on at a time, which stay near the first-level cache meanwhile.
 
-use super::phases::{Block, Flipped, Phases, distances};
-use super::{Chunk, End, Product, TERMS, TILE, Terms, Tiles, pairs};
+use super::{Block, Flipped, Phases, TILE, Terms, Tiles, pairs};
 use crate::amx::ROWS;
 use crate::conv::{Image, Window};
 use crate::tile::{LANES, WIDTH};
@@ -43,7 +42,10 @@ impl Correlation {
             let band = vector.height.div_ceil(bands);
             let flipped = Flipped::new([band, vector.width], vector.channels);
             let phases = Phases::new(band, row, kernel, stride);
-            let places = places(&phases, kernel, blocks, vector.channels);
+            let group = vector.channels * WIDTH;
+            let places = phases.blocks(blocks, phases.len(), |block, ky| {
+                (ky * blocks.div_ceil(2) + block / 2) * group + block % 2 * LANES
+            });
             Self { window, scalar, vector, band, flipped, phases, places }
         })
     }
@@ -60,7 +62,8 @@ impl Correlation {
                     let count = (self.vector.height - first).min(self.band);
                     self.read_vector(vector, [first, count], rows, pairs);
                     self.read_scalar(scalar, [first, count], lanes);
-                    self.sum(tiles, count, rows, lanes, sums);
+                    let pitch = [ROWS * WIDTH, WIDTH];
+                    self.flipped.multiply(tiles, [rows, lanes], count, &self.places, sums, pitch);
                 }
             });
         });
@@ -107,48 +110,4 @@ impl Correlation {
             }
         }
     }
-
-    /// Adds the sums of so many rows of the vector image.
-    fn sum(&self, tiles: &mut Tiles, count: usize, rows: &[u16], lanes: &[u16], sums: &mut [f32]) {
-        let flipped = self.flipped;
-        let chunks = (count * flipped.row).div_ceil(TERMS);
-        let chunks: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * TILE }).collect();
-        for channel in (0..self.vector.channels).step_by(2 * ROWS) {
-            let two = channel + ROWS < self.vector.channels;
-            for blocks in self.places.chunks(if two { 2 } else { 3 }) {
-                let product = Product {
-                    a: rows,
-                    first: channel * flipped.channel,
-                    lower: flipped.lower,
-                    a_row: flipped.channel,
-                    a_next: ROWS * flipped.channel,
-                    b: &lanes[blocks[0].terms..],
-                    b_next: distances(blocks),
-                    chunks: &chunks,
-                    rows: [ROWS, if two { ROWS } else { 0 }],
-                    blocks: blocks.len(),
-                };
-                product.sum(tiles);
-                for tile in 0..if two { 2 } else { 1 } {
-                    for (block, place) in blocks.iter().enumerate() {
-                        let sums = &mut sums[place.sums + (channel + tile * ROWS) * WIDTH..];
-                        tiles.write([tile, block], ROWS, End::Add, sums, WIDTH);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The blocks of lanes of all rows of a kernel, in the order in which their terms lie.
-fn places(phases: &Phases, kernel: usize, blocks: usize, channels: usize) -> Vec<Block> {
-    let group = channels * WIDTH;
-    let place = |ky: usize, block: usize| Block {
-        terms: block * phases.len() + phases.start(ky),
-        sums: (ky * blocks.div_ceil(2) + block / 2) * group + block % 2 * LANES,
-    };
-    let mut places: Vec<_> =
-        (0..kernel).flat_map(|ky| (0..blocks).map(move |block| place(ky, block))).collect();
-    places.sort_unstable_by_key(|block| block.terms);
-    places
 }

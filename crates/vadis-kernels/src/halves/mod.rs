@@ -1,8 +1,8 @@
 //! Products of floats by tiles (AMX): each float as the sum of two halves of sixteen bits, which tiles multiply sixteen
 //! times as fast as vectors do floats.
 //!
-//! x = u + l + ε with u = bf16(x), l = bf16(x − u), rounded to the nearest, and |ε| ≤ 2⁻¹⁷ |x|; a·b is summed as a_u·b_l + a_u·b_u + a_l·b_u, in
-//! 32-bit floats (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+//! x = u + l + ε with u = bf16(x), l = bf16(x − u), rounded to the nearest, and |ε| ≤ 2⁻¹⁷ |x|; a·b is summed as
+//! a_u·b_l + a_u·b_u + a_l·b_u, in 32-bit floats (Henry, Tang and Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
 //! Computations", ARITH 2019). Three products of sixteen times the speed are five times the speed. An error is some 2⁻¹⁷ of
 //! the terms of a sum, where that of plain floats is 2⁻²⁴ for each of them.
 //!
@@ -25,7 +25,7 @@ use crate::amx::{self, ROWS};
 pub(crate) use self::convert::{Terms, flip, join, pairs, pairs_of_columns, split};
 pub(crate) use self::correlate::Correlation;
 pub(crate) use self::gather::{Image, Rect, Tiled};
-pub(crate) use self::phases::{Block, Flipped, Phases, distances};
+pub(crate) use self::phases::{Block, Flipped, Phases};
 pub(crate) use self::product::{Chunk, End, Product, Tiles};
 pub(crate) use self::rows::{MOST, Rows, Size};
 

@@ -4,7 +4,8 @@
 //! window that slides over the other: `[row modulo the stride][row][pair of columns][lane]`. For each row of the kernel the
 //! terms of all rows then lie one after another on both sides.
 
-use super::{LINE, PAIR, TERMS, TILE, Terms, flip, pairs};
+use super::{Chunk, End, LINE, PAIR, Product, TERMS, TILE, Terms, Tiles, flip, pairs};
+use crate::amx::ROWS;
 use crate::tile::LANES;
 
 /// Where the rows lie of sixteen lanes of the window.
@@ -60,6 +61,21 @@ impl Phases {
         let all =
             (0..rows + self.beyond(0)).flat_map(move |index| (0..phases).map(move |phase| [phase, index]));
         all.filter(move |&[phase, index]| index < rows + self.beyond(phase))
+    }
+
+    /// Blocks of lanes for each row of the kernel, in the order in which their terms lie: so many, `block_len` halves apart, of
+    /// which `sums` tells where those of a block and a row of the kernel go.
+    pub(crate) fn blocks(
+        &self,
+        count: usize,
+        block_len: usize,
+        sums: impl Fn(usize, usize) -> usize,
+    ) -> Vec<Block> {
+        let all = (0..self.kernel).flat_map(|ky| (0..count).map(move |block| (ky, block)));
+        let place = |(ky, block)| Block { terms: block * block_len + self.start(ky), sums: sums(block, ky) };
+        let mut blocks: Vec<_> = all.map(place).collect();
+        blocks.sort_unstable_by_key(|block| block.terms);
+        blocks
     }
 
     /// The phases, each with its rows.
@@ -120,6 +136,47 @@ impl Flipped {
             channels.for_each(|channel| channel[terms..terms.next_multiple_of(TERMS)].fill(0));
         }
     }
+
+    /// Adds the products of so many rows with blocks of lanes to sums. From a block's first sum on, those of sixteen channels
+    /// lie `pitch` = `[from one sixteen to the next, from one channel to the next]` apart.
+    pub(crate) fn multiply(
+        &self,
+        tiles: &mut Tiles,
+        [halves, lanes]: [&[u16]; 2],
+        rows: usize,
+        blocks: &[Block],
+        sums: &mut [f32],
+        pitch: [usize; 2],
+    ) {
+        let chunks = (rows * self.row).div_ceil(TERMS);
+        let chunks: Vec<_> = (0..chunks).map(|i| Chunk { a: i * TERMS, b: i * TILE }).collect();
+        let sixteens = self.lower / self.channel / ROWS;
+        for first in (0..sixteens).step_by(2) {
+            let count = (sixteens - first).min(2);
+            for blocks in blocks.chunks(if count == 2 { 2 } else { 3 }) {
+                let product = Product {
+                    a: halves,
+                    first: first * ROWS * self.channel,
+                    lower: self.lower,
+                    a_row: self.channel,
+                    a_next: ROWS * self.channel,
+                    b: &lanes[blocks[0].terms..],
+                    b_next: distances(blocks),
+                    chunks: &chunks,
+                    rows: [ROWS, if count == 2 { ROWS } else { 0 }],
+                    blocks: blocks.len(),
+                };
+                product.sum(tiles);
+                for tile in 0..count {
+                    for (block, place) in blocks.iter().enumerate() {
+                        let start = place.sums + (first + tile) * pitch[0];
+                        let sums = &mut sums[start..][..(ROWS - 1) * pitch[1] + LANES];
+                        tiles.write([tile, block], ROWS, End::Add, sums, pitch[1]);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Sixteen lanes of the terms of a row of the kernel, and where their sums go.
@@ -130,7 +187,7 @@ pub(crate) struct Block {
 }
 
 /// The distances between three blocks, as a product is told.
-pub(crate) fn distances(blocks: &[Block]) -> [usize; 2] {
+fn distances(blocks: &[Block]) -> [usize; 2] {
     let terms = |block: usize| blocks.get(block).map_or(0, |block| block.terms);
     [1, 2].map(|block| terms(block).wrapping_sub(terms(block - 1)))
 }

@@ -91,18 +91,19 @@ pub(crate) enum WeightWay {
 impl WeightWay {
     /// Writes the gradient, from the input and the output's gradient.
     pub(crate) fn run(&self, machine: Machine<'_>, x: &[f32], delta: &[f32], gradient: &mut [f32]) {
+        let sides = |swapped: bool| if swapped { [delta, x] } else { [x, delta] };
         match self {
             Self::Direct { gradient: way, scalar_delta } => {
-                let (scalar, vector) = if *scalar_delta { (delta, x) } else { (x, delta) };
+                let [scalar, vector] = sides(*scalar_delta);
                 way.run(machine.isa, scalar, vector, gradient);
             }
             #[cfg(target_arch = "x86_64")]
             Self::Halves { gradient: way, scalar_delta } => {
-                let (scalar, vector) = if *scalar_delta { (delta, x) } else { (x, delta) };
+                let [scalar, vector] = sides(*scalar_delta);
                 way.run(scalar, vector, gradient);
             }
             Self::Winograd { winograd, transposed } => {
-                let (input, output) = if *transposed { (delta, x) } else { (x, delta) };
+                let [input, output] = sides(*transposed);
                 winograd.weight_gradient(machine.pass(), input, output, gradient);
             }
         }
@@ -388,10 +389,10 @@ fn weight_way(
     fast: Fast,
 ) -> WeightWay {
     let (scalar, vector) = if scalar_delta { (dy, x) } else { (x, dy) };
-    let turned = scalar_delta != phased;
+    let gradient = WeightGradient::new(window, scalar_delta != phased, scalar, vector);
     let sides = if phased { [&dy, &x] } else { [&x, &dy] };
     #[cfg(target_arch = "x86_64")]
-    let halves = fast.halves.then(|| WeightsByHalves::new(window, turned, scalar, vector)).flatten();
+    let halves = fast.halves.then(|| WeightsByHalves::new(&gradient)).flatten();
     #[cfg(target_arch = "x86_64")]
     let direct = if halves.is_some() { WEIGHT_HALVES } else { 1.0 };
     #[cfg(not(target_arch = "x86_64"))]
@@ -404,7 +405,6 @@ fn weight_way(
     if let Some(gradient) = halves {
         return WeightWay::Halves { gradient, scalar_delta };
     }
-    let gradient = WeightGradient::new(window, turned, scalar, vector);
     WeightWay::Direct { gradient, scalar_delta }
 }
 

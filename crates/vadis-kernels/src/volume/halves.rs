@@ -418,13 +418,9 @@ pub(super) fn as_halves_mut(values: &mut [f32]) -> &mut [u16] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::noise;
     use super::*;
     use crate::Activation;
-
-    fn values(len: usize, seed: u32) -> Vec<f32> {
-        let mix = |i: u32| (i ^ seed).wrapping_mul(2_654_435_761) ^ i.wrapping_mul(40_503).rotate_left(13);
-        (0..len as u32).map(|i| (mix(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
-    }
 
     /// A convolution of random values both ways.
     struct Case {
@@ -442,15 +438,15 @@ mod tests {
             from.widen(Direct::margin(&window, phased, &from, &to));
             let direct = Direct::new(&window, phased, from, to);
             let halves = ByHalves::new(&window, phased, from, to).expect("rows of some length");
-            let weight = values(window.taps() * from.channels * to.channels, 1);
+            let weight = noise(window.taps() * from.channels * to.channels, 1);
             let mut packed = [vec![0.0; direct.packed_len()], vec![0.0; halves.packed_len()]];
             direct.pack_into(&weight, &mut packed[0]);
             halves.pack_into(&weight, &mut packed[1]);
             let batch = 2;
-            let planes = values(batch * from.channels * from.shape.iter().product::<usize>(), 2);
+            let planes = noise(batch * from.channels * from.shape.iter().product::<usize>(), 2);
             let mut input = vec![f32::NAN; batch * from.len()];
             from.read_planes(&planes, &mut input);
-            Self { direct, halves, input, packed, bias: values(to.channels, 3), batch }
+            Self { direct, halves, input, packed, bias: noise(to.channels, 3), batch }
         }
 
         fn finish(&self, accumulate: bool) -> Finish<'_> {
@@ -460,7 +456,7 @@ mod tests {
 
         fn outputs(&self, accumulate: bool) -> [Vec<f32>; 2] {
             let (isa, finish) = (Isa::detect(), self.finish(accumulate));
-            let mut outputs = [0, 1].map(|_| values(self.batch * self.direct.to.len(), 4));
+            let mut outputs = [0, 1].map(|_| noise(self.batch * self.direct.to.len(), 4));
             let mut moments = [0, 1].map(|_| vec![0.0; self.direct.task_count(self.batch) * MOMENTS]);
             let [plain, tiled] = &mut outputs;
             self.direct.run(isa.vectors(), &self.input, &self.packed[0], &finish, plain, &mut moments[0]);

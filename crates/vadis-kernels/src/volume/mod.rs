@@ -34,3 +34,10 @@ pub use int8::{FrozenInt8, Scales};
 pub use network::{Forward, Gradients, Network, Options, RunError, Workspace};
 pub use plan::{Conv, EPSILON, MOMENTUM, Node, Operation, Places, Plan, PlanError, Reason, View};
 pub use sliding::{SlidingWindow, Work};
+
+/// Values without a pattern, in [−1, 1).
+#[cfg(all(test, target_arch = "x86_64"))]
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mix = |i: u32| (i ^ seed).wrapping_mul(2_654_435_761) ^ i.wrapping_mul(40_503).rotate_left(13);
+    (0..len as u32).map(|i| (mix(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+}

@@ -28,18 +28,61 @@ const SUMS: usize = 64 << 10;
 /// `[s][v][k]` then.
 #[derive(Clone, Debug)]
 pub(crate) struct WeightGradient {
-    window: Window,
+    pub(super) window: Window,
     turned: bool,
-    scalar: Layout,
-    vector: Layout,
+    pub(super) scalar: Layout,
+    pub(super) vector: Layout,
 }
 
-/// What a task sums: some blocks of scalars, some of vectors, and some of the rows.
+/// What a task sums: some blocks of scalars, some of vectors, and a share of the rows of all clips, or of bands of them.
 #[derive(Clone, Debug)]
-struct Task {
-    scalars: Range<usize>,
-    vectors: Range<usize>,
-    rows: Range<usize>,
+pub(super) struct Task {
+    pub(super) scalars: Range<usize>,
+    pub(super) vectors: Range<usize>,
+    pub(super) share: Range<usize>,
+}
+
+/// The tasks of a gradient, those of one part of it together, and how many these are.
+pub(super) struct Tasks {
+    tasks: Vec<Task>,
+    shares: usize,
+}
+
+impl Tasks {
+    /// For all blocks of scalars and vectors, and so many rows or bands, in at most so many shares.
+    pub(super) fn new(scalars: &[Range<usize>], vectors: &[Range<usize>], rows: usize, most: usize) -> Self {
+        let shares = TASKS.div_ceil(scalars.len() * vectors.len()).min(most).max(1);
+        let mut tasks = Vec::new();
+        for scalars in scalars {
+            for vectors in vectors {
+                let share = |i: usize| i * rows / shares..(i + 1) * rows / shares;
+                let task = |i| Task { scalars: scalars.clone(), vectors: vectors.clone(), share: share(i) };
+                tasks.extend((0..shares).map(task));
+            }
+        }
+        Self { tasks, shares }
+    }
+
+    /// Sums them, and hands each part of the gradient its sums.
+    fn run(self, sum: impl Fn(&Task) -> Vec<f32> + Sync, scatter: impl Fn(&Task, &[f32]) + Sync) {
+        let tasks = self.tasks.into_par_iter().with_max_len(1);
+        if self.shares == 1 {
+            return tasks.for_each(|task| scatter(&task, &sum(&task)));
+        }
+        let mut sums: Vec<(Task, Vec<f32>)> = tasks
+            .map(|task| {
+                let sums = sum(&task);
+                (task, sums)
+            })
+            .collect();
+        sums.par_chunks_mut(self.shares).for_each(|shares| {
+            let Some(((task, first), rest)) = shares.split_first_mut() else { return };
+            for (_, share) in rest {
+                first.iter_mut().zip(share).for_each(|(sum, value)| *sum += *value);
+            }
+            scatter(task, first);
+        });
+    }
 }
 
 impl Task {
@@ -69,8 +112,7 @@ impl WeightGradient {
         [p, ((vector.shape[2] - 1) * s + k).saturating_sub(p + scalar.shape[2])]
     }
 
-    /// The tasks, those of one part of the gradient together.
-    fn tasks(&self, batch: usize) -> (Vec<Task>, usize) {
+    fn tasks(&self, batch: usize) -> Tasks {
         let groups: Vec<Range<usize>> = ranges(0..self.vector.blocks(), BLOCKS).collect();
         let [tile, width] = self.tile();
         let of_scalar = self.window.kernel[0] * self.window.kernel[1] * width * tile * LANES;
@@ -78,32 +120,35 @@ impl WeightGradient {
         let most = (SUMS / of_group).clamp(1, BLOCKS);
         let scalars: Vec<Range<usize>> = ranges(0..self.scalar.blocks(), most).collect();
         let rows = batch * self.vector.shape[0] * self.vector.shape[1];
-        let parts = scalars.len() * groups.len();
-        let shares = TASKS.div_ceil(parts).min(rows.div_ceil(4)).max(1);
-        let mut tasks = Vec::new();
-        for scalars in &scalars {
-            for vectors in &groups {
-                let share = |i: usize| i * rows / shares..(i + 1) * rows / shares;
-                let task = |i| Task { scalars: scalars.clone(), vectors: vectors.clone(), rows: share(i) };
-                tasks.extend((0..shares).map(task));
-            }
-        }
-        (tasks, shares)
+        Tasks::new(&scalars, &groups, rows, rows.div_ceil(4))
     }
 
     /// Writes the gradient of a batch, in PyTorch's layout.
     pub(crate) fn run(&self, isa: Isa, scalar: &[f32], vector: &[f32], gradient: &mut [f32]) {
+        self.run_tasks(
+            [scalar, vector],
+            gradient,
+            |batch| self.tasks(batch),
+            |task| self.sums(isa, task, scalar, vector),
+            |task, sums, gradient| self.scatter(task, sums, gradient),
+        );
+    }
+
+    /// Writes the gradient of a batch by tasks, of which `sum` gives the sums, and `scatter` brings those of a part to their
+    /// places.
+    pub(super) fn run_tasks(
+        &self,
+        [scalar, vector]: [&[f32]; 2],
+        gradient: &mut [f32],
+        tasks: impl Fn(usize) -> Tasks,
+        sum: impl Fn(&Task) -> Vec<f32> + Sync,
+        scatter: impl Fn(&Task, &[f32], &Shared<'_>) + Sync,
+    ) {
         let batch = vector.len() / self.vector.len();
         assert_eq!(scalar.len(), batch * self.scalar.len(), "scalars of a weight gradient");
         assert_eq!(gradient.len(), self.window.taps() * self.scalar.channels * self.vector.channels);
-        let (tasks, shares) = self.tasks(batch);
         let gradient = Shared::new(gradient);
-        in_shares(
-            tasks,
-            shares,
-            |task| self.sums(isa, task, scalar, vector),
-            |task, sums| self.scatter(task, sums, &gradient),
-        );
+        tasks(batch).run(sum, |task, sums| scatter(task, sums, &gradient));
     }
 
     /// Scalars of a tile, and tiles in width: packed scalars take the kernel's width along.
@@ -122,10 +167,10 @@ impl WeightGradient {
         let mut values = vec![0.0; task.scalars.len() * task.vectors.len() * of_block];
         let [time, height, _] = self.vector.shape;
         let most = (POSITIONS / self.vector.shape[2]).clamp(1, 8);
-        let mut row = task.rows.start;
-        while row < task.rows.end {
+        let mut row = task.share.start;
+        while row < task.share.end {
             let (clip, t, y) = (row / (time * height), row / height % time, row % height);
-            let count = most.min(height - y).min(task.rows.end - row);
+            let count = most.min(height - y).min(task.share.end - row);
             let scalar = &scalar[clip * self.scalar.len()..][..self.scalar.len()];
             let vector = &vector[clip * self.vector.len()..][..self.vector.len()];
             let mut values = &mut values[..];
@@ -196,13 +241,29 @@ impl WeightGradient {
     }
 
     fn scatter_group(&self, (block, vectors): (usize, &Range<usize>), values: &[f32], gradient: &Shared<'_>) {
-        let taps = self.window.taps();
-        let lanes = self.scalar.lanes;
-        let (first_s, first_v) = (block * lanes, vectors.start * LANES);
-        let width = vectors.len() * LANES;
+        let (lanes, width) = (self.scalar.lanes, vectors.len() * LANES);
         let ([_, _, kw], [tile, _]) = (self.window.kernel, self.tile());
-        for v in 0..width.min(self.vector.channels - first_v) {
-            for s in 0..lanes.min(self.scalar.channels - first_s) {
+        self.write(gradient, [vectors, &(block..block + 1)], |v, s, k| {
+            let row = match self.scalar.is_blocked() {
+                true => k * tile + s,
+                false => k / kw * tile + k % kw * lanes + s,
+            };
+            values[row * width + v]
+        });
+    }
+
+    /// Writes the gradient of some blocks of vectors and of scalars, where `value` gives that of a vector, a scalar and a tap,
+    /// counted from their first.
+    pub(super) fn write(
+        &self,
+        gradient: &Shared<'_>,
+        [vectors, scalars]: [&Range<usize>; 2],
+        value: impl Fn(usize, usize, usize) -> f32,
+    ) {
+        let (taps, lanes) = (self.window.taps(), self.scalar.lanes);
+        let (first_v, first_s) = (vectors.start * LANES, scalars.start * lanes);
+        for v in 0..(vectors.len() * LANES).min(self.vector.channels - first_v) {
+            for s in 0..(scalars.len() * lanes).min(self.scalar.channels - first_s) {
                 let pair = match self.turned {
                     false => (first_v + v) * self.scalar.channels + first_s + s,
                     true => (first_s + s) * self.vector.channels + first_v + v,
@@ -210,42 +271,11 @@ impl WeightGradient {
                 // SAFETY: these scalars and vectors are one task's alone.
                 let slot = unsafe { gradient.part(pair * taps..(pair + 1) * taps) };
                 for (k, slot) in slot.iter_mut().enumerate() {
-                    let k = if self.turned { taps - 1 - k } else { k };
-                    let row = match self.scalar.is_blocked() {
-                        true => k * tile + s,
-                        false => k / kw * tile + k % kw * lanes + s,
-                    };
-                    *slot = values[row * width + v];
+                    *slot = value(v, s, if self.turned { taps - 1 - k } else { k });
                 }
             }
         }
     }
-}
-
-/// Sums tasks, of which `shares` one after another are of one part of a gradient, and hands each part its sums.
-pub(super) fn in_shares<T: Send>(
-    tasks: Vec<T>,
-    shares: usize,
-    sum: impl Fn(&T) -> Vec<f32> + Sync,
-    scatter: impl Fn(&T, &[f32]) + Sync,
-) {
-    let tasks = tasks.into_par_iter().with_max_len(1);
-    if shares == 1 {
-        return tasks.for_each(|task| scatter(&task, &sum(&task)));
-    }
-    let mut sums: Vec<(T, Vec<f32>)> = tasks
-        .map(|task| {
-            let sums = sum(&task);
-            (task, sums)
-        })
-        .collect();
-    sums.par_chunks_mut(shares).for_each(|shares| {
-        let Some(((task, first), rest)) = shares.split_first_mut() else { return };
-        for (_, share) in rest {
-            first.iter_mut().zip(share).for_each(|(sum, value)| *sum += *value);
-        }
-        scatter(task, first);
-    });
 }
 
 /// Cuts a range into the fewest pieces of at most `most`, as even as can be.

@@ -190,20 +190,26 @@ fn select(node: &Node, [channels, t, h, w]: [usize; 4], x: &[f64], batch: usize)
         for place in 0..size(node.shape) / channels {
             let [_, _, ho, wo] = node.shape;
             let p = [place / (ho * wo), place / wo % ho, place % wo];
-            let start: Vec<usize> = (0..3).map(|a| p[a] / factor[a] * stride[a]).collect();
-            let mut best = f64::NEG_INFINITY;
-            for dt in 0..kernel[0] {
-                for dy in 0..kernel[1] {
-                    for dx in 0..kernel[2] {
-                        let at = ((plane * t + start[0] + dt) * h + start[1] + dy) * w + start[2] + dx;
-                        best = best.max(x[at]);
-                    }
-                }
-            }
-            y.push(best);
+            let start = std::array::from_fn(|a| p[a] / factor[a] * stride[a]);
+            let window = window(&x[plane * t * h * w..], [h, w], kernel, start);
+            y.push(window.fold(f64::NEG_INFINITY, f64::max));
         }
     }
     y
+}
+
+/// The values of a window of a plane of `[time, height, width]`.
+fn window(
+    plane: &[f64],
+    [h, w]: [usize; 2],
+    kernel: [usize; 3],
+    start: [usize; 3],
+) -> impl Iterator<Item = f64> {
+    let [t0, y0, x0] = start;
+    (0..kernel.iter().product()).map(move |k: usize| {
+        let [t, y, x] = [k / (kernel[1] * kernel[2]), k / kernel[2] % kernel[1], k % kernel[2]];
+        plane[((t0 + t) * h + y0 + y) * w + x0 + x]
+    })
 }
 
 /// Whether a window of a max pooling holds two largest values that rounding may turn round; equal ones are copies of one.
@@ -216,16 +222,10 @@ pub(crate) fn has_near_ties(plan: &Plan, values: &[Vec<f64>]) -> bool {
         x.chunks_exact(t * h * w).any(|plane| {
             (0..to * ho * wo).any(|place| {
                 let p = [place / (ho * wo), place / wo % ho, place % wo];
-                let [first_t, first_y, first_x] = std::array::from_fn(|a| p[a] * stride[a]);
-                let mut window: Vec<f64> = (0..kernel.iter().product())
-                    .map(|k: usize| {
-                        let [dt, dy, dx] =
-                            [k / (kernel[1] * kernel[2]), k / kernel[2] % kernel[1], k % kernel[2]];
-                        plane[((first_t + dt) * h + first_y + dy) * w + first_x + dx]
-                    })
-                    .collect();
-                window.sort_by(|a, b| b.total_cmp(a));
-                window.windows(2).take(1).any(|two| two[0] != two[1] && two[0] - two[1] < 1e-4)
+                let start = std::array::from_fn(|a| p[a] * stride[a]);
+                let mut values: Vec<f64> = window(plane, [h, w], kernel, start).collect();
+                values.sort_by(|a, b| b.total_cmp(a));
+                matches!(values[..], [first, second, ..] if first != second && first - second < 1e-4)
             })
         })
     })
